@@ -1,0 +1,1 @@
+"""The only doors outside: git, object stores, images, mail. Nothing above them knows a client library."""

@@ -1,0 +1,311 @@
+"""The git binary: the one door through which gitdata reads and writes repositories.
+
+Everything is plumbing with full ref names, ``-z`` output and a scrubbed environment: inherited ``GIT_DIR`` and friends
+(set inside hooks) never leak into a call on another repository. Two kinds of callers: a person's repository
+(``Git(path)``: their configuration and credentials count) and the controller's own bare clone (``Git(path,
+sealed=True)``: no hooks, no prompts, durable writes, only the transports that are allowed).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from gitdata.errors import GitdataError, NotARepositoryError, RemoteError
+
+ZERO = "0" * 40
+
+# Variables that tie git to a repository, an index or a configuration that is not the one we name.
+_REPOSITORY_VARIABLES = (
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_QUARANTINE_PATH", "GIT_CONFIG",
+    "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT", "GIT_NOTES_REF", "GIT_LITERAL_PATHSPECS", "GIT_EXTERNAL_DIFF",
+)  # fmt: skip
+
+_SEALED = (
+    "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.fsync=all", "-c", "gc.auto=0",
+    "-c", "i18n.commitEncoding=UTF-8", "-c", "commit.gpgSign=false", "-c", "submodule.recurse=false",
+    "-c", "http.followRedirects=false", "-c", "core.quotePath=false",
+)  # fmt: skip
+
+_SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+class GitError(GitdataError):
+    """A git command failed; ``stderr`` is what git said."""
+
+    def __init__(self, args: Sequence[str], returncode: int, stderr: str) -> None:
+        said = stderr.strip().splitlines()
+        super().__init__(f"git {args[0]}: {said[-1] if said else f'exit {returncode}'}")
+        self.returncode = returncode
+        self.stderr = stderr
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """One line of ``git ls-tree -r``. mode: ``100644``, ``100755``, ``120000`` (symlink) or ``160000`` (submodule)."""
+
+    mode: str
+    sha: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What gitdata needs of a commit. author, committer: raw ``name <email> time zone`` lines."""
+
+    sha: str
+    tree: str
+    parents: tuple[str, ...]
+    author: str
+    committer: str
+    message: str
+
+    @property
+    def subject(self) -> str:
+        return self.message.split("\n", 1)[0]
+
+    def trailers(self, name: str) -> list[str]:
+        """The values of the trailer lines ``name: value``, in order."""
+        prefix = f"{name}: "
+        return [line[len(prefix) :] for line in self.message.splitlines() if line.startswith(prefix)]
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """``accepted`` is False when another writer was first (or the server said no); ``reason`` is git's word for it."""
+
+    accepted: bool
+    reason: str = ""
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The process environment without anything that ties git to a repository, with a fixed language."""
+    env = {k: v for k, v in os.environ.items() if k not in _REPOSITORY_VARIABLES}
+    env.update({"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"})
+    env.update(extra or {})
+    return env
+
+
+def is_sha(text: str) -> bool:
+    return _SHA.fullmatch(text) is not None
+
+
+def is_safe_ref(ref: str) -> bool:
+    """Whether a full ref name may be handed to git: ``refs/…``, no part that looks like an option or a trick."""
+    return (
+        ref.startswith("refs/")
+        and not re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//", ref)
+        and not ref.endswith(("/", ".lock", "."))
+        and all(part and not part.startswith((".", "-")) for part in ref.split("/"))
+    )
+
+
+class Git:
+    """One repository. ``path``: the work tree, any folder in it, or a bare repository."""
+
+    def __init__(self, path: Path, *, sealed: bool = False, index: Path | None = None) -> None:
+        self.path = path
+        self._config: tuple[str, ...] = _SEALED if sealed else ()
+        extra: dict[str, str] = {}
+        if sealed:
+            extra = {
+                "GIT_CONFIG_NOSYSTEM": "1",
+                "GIT_ALLOW_PROTOCOL": os.environ.get("GITDATA_GIT_PROTOCOLS", "file:https:ssh:git:http"),
+                "GIT_PROTOCOL_FROM_USER": "0",
+            }
+        if index is not None:
+            extra["GIT_INDEX_FILE"] = str(index)
+        self._env = clean_environment(extra)
+
+    # ------------------------------------------------------------------------------------------------------ calling
+
+    def call(
+        self, *args: str, input: bytes | None = None, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run git and return what it did, whatever the exit code."""
+        command = ["git", *self._config, *args]
+        try:
+            return subprocess.run(
+                command,
+                cwd=self.path,
+                input=input,
+                stdin=subprocess.DEVNULL if input is None else None,
+                env={**self._env, **(env or {})},
+                capture_output=True,
+                check=False,
+            )
+        except FileNotFoundError as error:
+            raise NotARepositoryError(f"{self.path}: no such folder, or git is not installed") from error
+
+    def run(self, *args: str, input: bytes | None = None, env: Mapping[str, str] | None = None) -> bytes:
+        """Run git and return its standard output. Raises GitError."""
+        done = self.call(*args, input=input, env=env)
+        if done.returncode != 0:
+            raise GitError(args, done.returncode, done.stderr.decode(errors="replace"))
+        return done.stdout
+
+    def text(self, *args: str, input: bytes | None = None, env: Mapping[str, str] | None = None) -> str:
+        """Standard output as text without the final newline."""
+        return self.run(*args, input=input, env=env).decode(errors="surrogateescape").rstrip("\n")
+
+    # ------------------------------------------------------------------------------------------------------ reading
+
+    def resolve(self, revision: str, kind: str = "commit") -> str | None:
+        """The sha of a revision peeled to ``kind``, or None."""
+        done = self.call("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{{kind}}}")
+        return done.stdout.decode().strip() or None if done.returncode == 0 else None
+
+    def config(self, key: str, default: str = "") -> str:
+        done = self.call("config", "--get", key)
+        return done.stdout.decode().rstrip("\n") if done.returncode == 0 else default
+
+    def commit(self, sha: str) -> Commit:
+        header, _, message = self.run("cat-file", "commit", sha).decode(errors="replace").partition("\n\n")
+        fields: dict[str, list[str]] = {}
+        for line in header.splitlines():
+            name, _, value = line.partition(" ")
+            fields.setdefault(name, []).append(value)
+        return Commit(
+            sha=sha,
+            tree=fields["tree"][0],
+            parents=tuple(fields.get("parent", ())),
+            author=fields["author"][0],
+            committer=fields["committer"][0],
+            message=message,
+        )
+
+    def ls_tree(self, treeish: str, *paths: str) -> list[TreeEntry]:
+        """Every blob, symlink and submodule of a tree, recursively, below ``paths`` if given (literal)."""
+        out = self.run("--literal-pathspecs", "ls-tree", "-r", "-z", "--full-tree", treeish, "--", *paths)
+        found = []
+        for line in out.split(b"\0")[:-1]:
+            meta, _, path = line.partition(b"\t")
+            mode, _, sha = meta.decode().split(" ")
+            found.append(TreeEntry(mode, sha, path.decode(errors="surrogateescape")))
+        return found
+
+    def blobs(self, shas: Iterable[str]) -> dict[str, bytes]:
+        """The bytes of many blobs in one ``cat-file --batch``; names git does not know are left out."""
+        wanted = list(dict.fromkeys(shas))
+        if not wanted:
+            return {}
+        out = self.run("cat-file", "--batch", input="".join(f"{sha}\n" for sha in wanted).encode())
+        found: dict[str, bytes] = {}
+        at = 0
+        for name in wanted:
+            end = out.index(b"\n", at)
+            header = out[at:end].decode(errors="replace")
+            at = end + 1
+            if header.endswith((" missing", " ambiguous")):
+                continue
+            size = int(header.rsplit(" ", 1)[1])
+            found[name] = out[at : at + size]
+            at += size + 1
+        return found
+
+    def file(self, treeish: str, path: str) -> bytes | None:
+        """The bytes of one file of a tree, or None."""
+        return self.blobs([f"{treeish}:{path}"]).get(f"{treeish}:{path}") if "\n" not in path else None
+
+    def refs(self, *prefixes: str) -> dict[str, str]:
+        """Local refs below the prefixes: full name -> sha."""
+        out = self.text("for-each-ref", "--format=%(objectname) %(refname)", *prefixes)
+        return {line.split(" ", 1)[1]: line.split(" ", 1)[0] for line in out.splitlines()}
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        return self.call("merge-base", "--is-ancestor", older, newer).returncode == 0
+
+    # ------------------------------------------------------------------------------------------------------ writing
+
+    def write_blob(self, data: bytes) -> str:
+        return self.text("hash-object", "-w", "--stdin", input=data)
+
+    def change_tree(self, tree: str | None, changes: Mapping[str, tuple[str, str] | None]) -> str:
+        """A tree with paths set to (mode, blob sha) or, with None, removed. ``tree`` None starts from nothing."""
+        with self._scratch_index() as index:
+            if tree is not None:
+                self.run("read-tree", tree, env=index)
+            lines = b"".join(
+                (f"0 {ZERO}\t" if change is None else f"{change[0]} {change[1]}\t").encode()
+                + path.encode(errors="surrogateescape")
+                + b"\0"
+                for path, change in sorted(changes.items(), key=lambda item: item[1] is not None)
+            )
+            self.run("update-index", "-z", "--add", "--replace", "--index-info", input=lines, env=index)
+            return self.text("write-tree", env=index)
+
+    def write_commit(
+        self, tree: str, parents: Sequence[str], message: str, *, author: str, committer: str
+    ) -> str:
+        """A commit from raw ident lines: the same arguments give the same sha on every machine."""
+        lines = [f"tree {tree}", *(f"parent {p}" for p in parents), f"author {author}", f"committer {committer}"]
+        body = "\n".join(lines) + "\n\n" + message
+        return self.text("hash-object", "-t", "commit", "-w", "--stdin", input=body.encode(errors="surrogateescape"))
+
+    def update_ref(self, ref: str, new: str, old: str | None = None) -> None:
+        """Move a local ref; with ``old``, only from there."""
+        self.run("update-ref", "--end-of-options", ref, new, *([] if old is None else [old]))
+
+    def fast_import(self, stream: bytes) -> None:
+        self.run("fast-import", "--quiet", "--done", "--date-format=raw", input=stream)
+
+    @contextmanager
+    def _scratch_index(self) -> Iterator[dict[str, str]]:
+        with TemporaryDirectory(prefix="gitdata-index-") as folder:
+            yield {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+
+    # ------------------------------------------------------------------------------------------------------ remotes
+
+    def ls_remote(self, url: str, *patterns: str) -> dict[str, str]:
+        """The refs of a remote: full name -> sha. Raises RemoteError (transient)."""
+        done = self.call("ls-remote", "--quiet", "--refs", "--", url, *patterns)
+        if done.returncode != 0:
+            raise _remote_error("read", url, done.stderr)
+        pairs = (line.split("\t", 1) for line in done.stdout.decode(errors="surrogateescape").splitlines())
+        return {ref: sha for sha, ref in pairs if is_safe_ref(ref)}
+
+    def default_branch(self, url: str) -> str | None:
+        """The ref that the remote's HEAD names, or None."""
+        done = self.call("ls-remote", "--quiet", "--symref", "--", url, "HEAD")
+        if done.returncode != 0:
+            raise _remote_error("read", url, done.stderr)
+        match = re.match(rb"ref: (\S+)\tHEAD", done.stdout)
+        return match.group(1).decode() if match else None
+
+    def fetch(self, url: str, *refspecs: str) -> None:
+        """Fetch exactly these refspecs. Raises RemoteError (transient)."""
+        done = self.call("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", url, *refspecs)
+        if done.returncode != 0:
+            raise _remote_error("fetch from", url, done.stderr)
+
+    def push(self, url: str, updates: Mapping[str, str | None]) -> PushResult:
+        """One atomic push, never forced: ref -> sha, or None to delete. A lost race is a result, not an error.
+
+        Raises RemoteError where the remote could not be asked at all.
+        """
+        specs = [f"{sha or ''}:{ref}" for ref, sha in updates.items()]
+        done = self.call("push", "--atomic", "--porcelain", "--no-verify", "--end-of-options", url, *specs)
+        if done.returncode == 0:
+            return PushResult(True)
+        rejected = [line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith("!")]
+        if not rejected:
+            raise _remote_error("push to", url, done.stderr)
+        return PushResult(False, "; ".join(line.split("\t")[-1] for line in rejected))
+
+
+def _remote_error(verb: str, url: str, stderr: bytes) -> RemoteError:
+    said = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
+    fatal = [line for line in said if line.startswith("fatal:")] or said or ["no answer"]
+    return RemoteError(f"cannot {verb} {hide_password(url)}: {fatal[0].removeprefix('fatal: ')}", transient=True)
+
+
+def hide_password(url: str) -> str:
+    """The URL without the password in its user part, for messages and records."""
+    return re.sub(r"(?<=://)[^/@]*@", "", url)

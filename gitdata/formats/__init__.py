@@ -1,0 +1,1 @@
+"""Text to model and back, pure: ``docs/formats.md`` in code."""

@@ -1,0 +1,114 @@
+"""The ids on which every reuse rests: sha256 over canonical JSON (RFC 8785) with a version field.
+
+Pure. Written down with golden vectors in ``docs/formats.md``; a change here is a change of format. Everything hashed is
+made of objects with ASCII keys, arrays, strings, integers and booleans: for those, ``json.dumps`` with sorted keys is
+RFC 8785 (a test holds it against the ``rfc8785`` package). Maps with a user's keys are hashed as sorted pairs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from gitdata.model import DatumInput, Stage
+
+
+def canonical(value: Any) -> bytes:
+    """RFC 8785 bytes of ``value``. Raises ValueError for floats, and for strings that are not valid Unicode."""
+    _refuse_floats(value)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _refuse_floats(value: Any) -> None:
+    if isinstance(value, float):
+        raise ValueError(f"a float has no place in an id: {value!r}")
+    if isinstance(value, dict):
+        for inner in value.values():
+            _refuse_floats(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _refuse_floats(inner)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def stage_key(environment_id: str, stage: Stage) -> str:
+    """The id of everything about a stage that decides what a datum's result is."""
+    t = stage.transform
+    return sha256(
+        canonical(
+            {
+                "v": 1,
+                "kind": "stage",
+                "environment": environment_id,
+                "cmd": t.cmd,
+                "stdin": t.stdin,
+                "err_cmd": t.err_cmd,
+                "err_stdin": t.err_stdin,
+                "env": t.env,
+                "user": t.user,
+                "working_dir": t.working_dir,
+                "accept_return_code": sorted(t.accept_return_code),
+                "salt": stage.salt,
+            }
+        )
+    )
+
+
+def datum_id(stage_key: str, inputs: Iterable[DatumInput]) -> str:
+    """The id of one datum under one stage key."""
+    body = [
+        {
+            "name": i.name,
+            "match": i.match,
+            "key": i.key,
+            "entries": [[e.path, e.oid, e.exec] for e in i.entries],
+        }
+        for i in inputs
+    ]
+    text = json.dumps(
+        {"v": 1, "kind": "datum", "stage_key": stage_key, "inputs": body},
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+    )
+    return sha256(text.encode())
+
+
+def run_key(stage_key: str, datum_ids: Iterable[str]) -> str:
+    """The id of a stage over a set of datums: the same key anywhere is the same result."""
+    return sha256(canonical({"v": 1, "kind": "run", "stage_key": stage_key, "datums": sorted(datum_ids)}))
+
+
+def execution_key(run_key: str, stage: Stage) -> str:
+    """The run key and what a user can change to make a failed run worth another attempt."""
+    return sha256(
+        canonical(
+            {
+                "v": 1,
+                "kind": "execution",
+                "run_key": run_key,
+                "datum_tries": stage.datum_tries,
+                "datum_timeout_ms": stage.datum_timeout_ms,
+                "job_timeout_ms": stage.job_timeout_ms,
+                "resources": stage.resources,
+                "secrets": sorted(s.name for s in stage.transform.secrets),
+            }
+        )
+    )
+
+
+def message_id(target: str, message: Any) -> str:
+    """The id of one message to one target: the same words to the same place are sent once."""
+    return sha256(canonical({"v": 1, "kind": "message", "target": target, "message": message}))
+
+
+def job_name(stage: str, remote_url: str, zone: str, run_key: str, attempt: int) -> str:
+    """The deterministic name of one attempt at a run, a DNS label of at most 63 characters."""
+    safe = "".join(c if c.isascii() and c.isalnum() else "-" for c in stage.lower())[:30].strip("-") or "stage"
+    owner = sha256(canonical({"v": 1, "kind": "job", "remote": remote_url, "zone": zone, "run_key": run_key}))
+    return f"{safe}-{owner[:10]}-{attempt}"
