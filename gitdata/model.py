@@ -186,6 +186,7 @@ class DatumResult:
     outputs: path, oid, size, exec and sha256 of each output file; empty when failed or recovered.
     fetched: (oid, sha256, size) of every input whose bytes the worker read.
     started, finished: milliseconds since the epoch. log: sha256 of the log object, "" for none.
+    job: the name of the attempt that did it; a failure counts only for that attempt.
     """
 
     datum: str
@@ -197,6 +198,7 @@ class DatumResult:
     finished: int = 0
     fetched: tuple[tuple[str, str, int], ...] = ()
     log: str = ""
+    job: str = ""
 
 
 # ------------------------------------------------------------------------------------------------------ runs and jobs
@@ -215,6 +217,7 @@ class RunPlan:
     """What one job works through: the body of a ``plans/<sha256>`` object.
 
     datums are in order; shard i of n is ``datums[i::n]``. ``commits`` gives ``<input>_COMMIT`` for each input name.
+    job: the attempt's name, which goes into every result.
     """
 
     stage: Stage
@@ -225,6 +228,7 @@ class RunPlan:
     commit: str
     commits: tuple[tuple[str, str], ...]
     datums: tuple[Datum, ...]
+    job: str = ""
 
 
 JobState: TypeAlias = Literal["pending", "running", "succeeded", "failed"]
