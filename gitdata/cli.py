@@ -1,7 +1,7 @@
-"""The command line: the table of verbs, and the one place where an error becomes a line and an exit code.
+"""The command line: finds the verb, and is the one place where an error becomes a line and an exit code.
 
-A verb's module is imported only when that verb is asked for, so that ``gitdata --help`` and the hooks stay fast.
-Every verb is a module of ``gitdata.commands`` with ``configure(parser)`` and ``run(args) -> int``.
+A verb's module is imported only when that verb is asked for, so that ``gitdata --help`` and the hooks stay
+fast. Every verb is a module of ``gitdata.commands`` with ``configure(parser)`` and ``run(args) -> int``.
 """
 
 from __future__ import annotations
@@ -16,42 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gitdata import __version__
+from gitdata.commands.verbs import VERBS
 from gitdata.errors import GitdataError, UsageError
-
-# (verb, one line of help, heading); the module is the verb with "_" for " " and "-".
-VERBS: tuple[tuple[str, str, str], ...] = (
-    ("init", "make this git repository a gitdata repository: remote, hooks", "Data"),
-    ("add", "store files or folders in the cache and write their pointers", "Data"),
-    ("put", "copy a file, folder, URL or standard input into a data folder", "Data"),
-    ("status", "what changed in data, pointers and outputs", "Data"),
-    ("commit", "add what changed, then git commit", "Data"),
-    ("push", "send data to the remote, then git push", "Data"),
-    ("pull", "git pull, then bring the data of the pointers", "Data"),
-    ("checkout", "make the data in the workspace what the pointers say", "Data"),
-    ("ls", "list the files of a data path, at any revision", "Data"),
-    ("get", "write a file or folder of any revision to a place of your choice", "Data"),
-    ("log", "the commits that changed data", "Data"),
-    ("diff", "which files of the data differ between two revisions", "Data"),
-    ("hooks install", "install the git hooks (init does it)", "Data"),
-    ("hooks uninstall", "remove them and restore what was there", "Data"),
-    ("hooks status", "which hooks are installed", "Data"),
-    ("stage validate", "check the stage specs of the working tree or a commit", "Pipelines"),
-    ("plan", "what would run for a commit, and why", "Pipelines"),
-    ("run", "run stages for the working tree, without a push", "Pipelines"),
-    ("controller", "watch a repository, run what its pushes change, publish the outputs", "Pipelines"),
-    ("job list", "the runs of the stages, newest first", "Pipelines"),
-    ("job inspect", "everything known about one run", "Pipelines"),
-    ("job logs", "what a run's commands printed", "Pipelines"),
-    ("job wait", "wait until a commit's outputs are published", "Pipelines"),
-    ("job retry", "ask the controller to try a failed run again", "Pipelines"),
-    ("prov show", "the provenance records of a commit", "Provenance"),
-    ("prov trace", "from an output back to the raw inputs and the code", "Provenance"),
-    ("notify list", "the messages of the outbox and their states", "Notifications"),
-    ("notify resend", "ask the controller to send a message again", "Notifications"),
-    ("notify release", "ask the controller to send held messages", "Notifications"),
-    ("completion", "print the shell completion for bash, zsh or fish", "Other"),
-    ("hook", "what the installed git hooks call", ""),
-)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # The reader went away (`gitdata log | head`): not an error of ours; keep the interpreter from flushing again.
+        # The reader went away (`gitdata log | head`): not an error of ours; keep Python from flushing again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
@@ -127,7 +93,9 @@ def _verb(words: list[str]) -> tuple[str, list[str]]:
 
 def overview() -> str:
     """The text of ``gitdata --help``."""
-    lines = ["usage: gitdata [-C DIR] COMMAND …      (also: git data COMMAND …; `gitdata COMMAND --help` for one)\n"]
+    lines = [
+        "usage: gitdata [-C DIR] COMMAND …      (or: git data COMMAND …; `gitdata COMMAND --help` for one)\n"
+    ]
     heading = None
     for verb, text, group in VERBS:
         if not group:
@@ -150,7 +118,11 @@ def _report(message: str, hint: str, code: int) -> int:
 def _explain(error: OSError) -> tuple[str, str, int]:
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{where}the disk is full; nothing was lost", "free some space and run the same command again", 10
+        return (
+            f"{where}the disk is full; nothing was lost",
+            "free some space and run the same command again",
+            10,
+        )
     return f"{where}{error.strerror or error}", "", 1
 
 
@@ -161,7 +133,9 @@ def _defect() -> int:
         home.mkdir(parents=True, exist_ok=True)
         log = home / "defect.log"
         log.write_text(text)
-        return _report(f"this is a defect in gitdata: {sys.exc_info()[1]!r}", f"please report it with {log}", 70)
+        return _report(
+            f"this is a defect in gitdata: {sys.exc_info()[1]!r}", f"please report it with {log}", 70
+        )
     except OSError:
         sys.stderr.write(text)
         return 70
