@@ -279,9 +279,10 @@ class Git:
         match = re.match(rb"ref: (\S+)\tHEAD", done.stdout)
         return match.group(1).decode() if match else None
 
-    def fetch(self, url: str, *refspecs: str) -> None:
-        """Fetch exactly these refspecs. Raises RemoteError (transient)."""
-        done = self.call("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", url, *refspecs)
+    def fetch(self, url: str, *refspecs: str, prune: bool = False) -> None:
+        """Fetch exactly these refspecs; with ``prune`` drop what is gone. Raises RemoteError (transient)."""
+        options = ["--quiet", "--no-tags", "--no-write-fetch-head", *(["--prune"] if prune else [])]
+        done = self.call("fetch", *options, "--end-of-options", url, *refspecs)
         if done.returncode != 0:
             raise _remote_error("fetch from", url, done.stderr)
 

@@ -1,0 +1,87 @@
+"""Watch a git repository and run what its pushes change.
+
+Polls the repository (and is woken at once by its post-receive hook where it is on this machine), runs the stages whose
+inputs changed, and publishes their outputs as commits of gitdata/<branch>, with provenance in git notes. All state is
+in git and in the data remote: stop it or kill it at any moment and start it again, here or elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+from gitdata.backends.mail import sendgrid_mailer
+from gitdata.backends.stores import open_store
+from gitdata.controller.config import read_settings
+from gitdata.controller.loop import Controller
+from gitdata.controller.serve import serve
+from gitdata.controller.site import Site
+from gitdata.controller.watch import open_clone
+from gitdata.commands.terminal import printable
+from gitdata.executors.local import LocalExecutor
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repo", required=True, metavar="URL", help="the git repository: a URL or a folder")
+    parser.add_argument(
+        "--remote", required=True, metavar="URL", help="the data remote: a folder or s3://bucket/prefix"
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings, see docs/configuration.md")
+    parser.add_argument("--once", action="store_true", help="end when nothing is left to do")
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = read_settings(args.config)
+    cache = cache_home()
+    origin = str(Path(args.repo).resolve()) if Path(args.repo).exists() else args.repo
+    remote = args.remote if "://" in args.remote else str(Path(args.remote).resolve())
+    store = open_store(remote, settings.remote)
+    git, lock = open_clone(cache, origin)
+    executor = LocalExecutor(
+        remote,
+        settings.remote,
+        cores=settings.controller.cores or None,
+        cache_home=cache,
+        flush_seconds=settings.controller.flush_seconds,
+    )
+    site = Site(git=git, store=store, executor=executor, origin=origin)
+    mailer = sendgrid_mailer(settings.mail.host, settings.mail.key_file)
+    controller = Controller(site, settings.controller, mailer=mailer, say=say)
+    say(f"watching {site.repository}, data in {site.owner[0]}")
+    with lock:
+        try:
+            serve(controller, once=args.once, stop=stop_on_signals())
+        finally:
+            executor.close()
+    return 0
+
+
+def cache_home() -> Path:
+    """Where images, environments and clones are kept; deleting it is always safe."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "gitdata"
+
+
+def say(text: str) -> None:
+    """One line of the log: time and text on stderr."""
+    for line in printable(text).splitlines():
+        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+    sys.stderr.flush()
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that the first SIGTERM or SIGINT sets."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    return stop

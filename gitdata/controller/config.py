@@ -1,0 +1,92 @@
+"""The controller's own configuration: a TOML file that only its operator writes (docs/configuration.md).
+
+Endpoint, data root and credentials come from here and the environment, never from a commit. Every key has a default,
+so that no file at all is a valid configuration.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from gitdata.errors import InvalidInputError
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerSettings:
+    """``[controller]``. branches: patterns, empty = the default branch. sends: branches whose messages are sent,
+    empty = the default branch. poll_seconds: how often to look without a wake-up. cores: 0 = all of the machine.
+    on_supersede: ``finish`` or ``cancel`` a commit in progress when a newer one comes.
+    """
+
+    branches: tuple[str, ...] = ()
+    sends: tuple[str, ...] = ()
+    poll_seconds: float = 10.0
+    flush_seconds: float = 5.0
+    cores: int = 0
+    on_supersede: str = "finish"
+
+
+@dataclass(frozen=True, slots=True)
+class MailSettings:
+    """``[mail]``. host: of SendGrid's interface, "" = SendGrid's own. key_file: a file that holds the key."""
+
+    host: str = ""
+    key_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole file. remote: DVC's own keys of the data remote (endpointurl, region, profile, ...)."""
+
+    controller: ControllerSettings = ControllerSettings()
+    mail: MailSettings = MailSettings()
+    remote: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_settings(path: Path | None) -> Settings:
+    """The settings in a file, defaults where it is silent. Raises InvalidInputError naming file and key."""
+    if path is None:
+        return Settings()
+    try:
+        body = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path}: not TOML: {error}") from error
+    unknown = set(body) - {"controller", "mail", "remote"}
+    if unknown:
+        raise InvalidInputError(
+            f"{path}: unknown section [{sorted(unknown)[0]}]", hint="see docs/configuration.md"
+        )
+    return Settings(
+        controller=_section(path, "controller", ControllerSettings, body.get("controller", {})),
+        mail=_section(path, "mail", MailSettings, body.get("mail", {})),
+        remote={
+            str(k): str(v).lower() if isinstance(v, bool) else str(v)
+            for k, v in body.get("remote", {}).items()
+        },
+    )
+
+
+def _section(path: Path, name: str, kind: Any, values: Mapping[str, Any]) -> Any:
+    defaults = {f.name: f.default for f in fields(kind)}
+    made = {}
+    for key, value in values.items():
+        where = f"{path}: [{name}] {key}"
+        if key not in defaults:
+            raise InvalidInputError(f"{where}: no such setting", hint=f"known: {', '.join(defaults)}")
+        default = defaults[key]
+        if isinstance(default, tuple):
+            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+                raise InvalidInputError(f"{where}: must be a list of strings")
+            value = tuple(value)
+        elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not type(default):
+            raise InvalidInputError(f"{where}: must be a {type(default).__name__}, not {value!r}")
+        made[key] = value
+    if made.get("on_supersede", "finish") not in ("finish", "cancel"):
+        raise InvalidInputError(f"{path}: [{name}] on_supersede: must be finish or cancel")
+    return kind(**made)

@@ -1,0 +1,186 @@
+"""Facts: everything the planner must know of a commit, read from git and the store; and the walk over its stages.
+
+``survey`` is level-triggered: called again whenever something may have changed, it always starts from what git and the
+store say now. What it keeps between calls are objects named by their content, which cannot change; deleting that is
+always safe. It decides nothing itself (``plan.decide`` does) and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gitdata.controller.plan import StageFacts, StagePlan, blocked, decide
+from gitdata.controller.site import Site
+from gitdata.controller.sources import Source, Tree
+from gitdata.data.transfer import missing, read_listing
+from gitdata.datums import enumerate_datums
+from gitdata.errors import GitdataError, InvalidInputError, MissingDataError
+from gitdata.formats.dvc import object_key
+from gitdata.formats.index import IndexObject, fold_index, parse_index
+from gitdata.formats.keys import datum_prefix, index_name, run_record_name, runs_prefix
+from gitdata.formats.records import History, RunRecord, fold, parse_record
+from gitdata.identity import stage_key
+from gitdata.model import DatumResult, Listing, Stage, leaves
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to survey. preferred: stage -> result named by the output tip. retried: jobs whose retry was asked for."""
+
+    commit: str
+    branch: str
+    preferred: Mapping[str, str] = field(default_factory=dict)
+    retried: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A commit's stages with their plans, in topological order, and the sources that they name.
+
+    error: why the specs cannot be read, "" if they can; there are no plans then.
+    """
+
+    wish: Wish
+    plans: Mapping[str, StagePlan] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def terminal(self) -> bool:
+        return all(plan.terminal for plan in self.plans.values())
+
+
+class Facts:
+    """Reads facts for one site. Its caches hold only immutable objects and presence seen during one survey."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self._index: dict[str, IndexObject] = {}
+        self._records: dict[str, RunRecord] = {}
+        self._listings: dict[str, Listing] = {}
+        self._proven: set[str] = set()
+
+    def survey(self, wish: Wish) -> Survey:
+        """Every stage of the commit with its state. Raises RemoteError where the store cannot be asked."""
+        self._proven.clear()
+        try:
+            tree = Tree(self.site.git, wish.commit)
+            stages = tree.pipeline()
+        except InvalidInputError as error:
+            return Survey(wish, error=error.message)
+        names = {stage.name for stage in stages}
+        plans: dict[str, StagePlan] = {}
+        sources: dict[str, Source] = {}
+        for stage in stages:
+            repos = {leaf.repo for leaf in leaves(stage.input)}
+            upstream = {repo: plans[repo] for repo in sorted(repos & names)}
+            plans[stage.name] = blocked(stage, upstream) or self._plan(stage, wish, tree, upstream, sources)
+        return Survey(wish, plans, sources)
+
+    def _plan(
+        self,
+        stage: Stage,
+        wish: Wish,
+        tree: Tree,
+        upstream: Mapping[str, StagePlan],
+        sources: dict[str, Source],
+    ) -> StagePlan:
+        try:
+            environment = self.site.executor.environment(self.site.git, wish.commit, stage)
+            for leaf in leaves(stage.input):
+                if leaf.repo not in upstream and leaf.repo not in sources:
+                    sources[leaf.repo] = tree.source(leaf.repo, self.site.store)
+            listings = {repo: source.listing for repo, source in sources.items()}
+            listings |= {repo: self.output_listing(plan) for repo, plan in upstream.items()}
+            key = stage_key(environment.id, stage)
+            datums = tuple(enumerate_datums(key, stage.input, listings))
+        except (InvalidInputError, MissingDataError) as error:
+            return StagePlan(stage, "failed", error.message)
+        except GitdataError as error:
+            if error.transient:
+                raise
+            return StagePlan(stage, "failed", error.message)
+        return decide(
+            StageFacts(
+                stage=stage,
+                environment=environment,
+                stage_key=key,
+                datums=datums,
+                index=lambda job: self.index(key, job),
+                history=self.history,
+                output_proven=self._output_proven,
+                result_proven=self._results_proven,
+                commit=wish.commit,
+                owner=self.site.owner,
+                preferred=wish.preferred.get(stage.name, ""),
+                retried=wish.retried,
+            )
+        )
+
+    def output_listing(self, plan: StagePlan) -> Listing:
+        """The files of a known stage's output."""
+        if plan.result is None or plan.result[1].output is None:
+            return ()
+        return self.listing(plan.result[1].output.oid)
+
+    def listing(self, oid: str) -> Listing:
+        """The files of a directory object, verified."""
+        if oid not in self._listings:
+            self._listings[oid] = read_listing(self.site.store, oid)
+        return self._listings[oid]
+
+    def index(self, key: str, job: str) -> dict[str, DatumResult]:
+        """The recorded results of a stage key that may count in ``job``: datum id -> result.
+
+        A failure, and an output that err_cmd gave up on, count only for the attempt that made them.
+        """
+        return fold_index(
+            self.index_objects(key), lambda r: r.job == job or (r.failure is None and not r.recovered)
+        )
+
+    def index_objects(self, key: str) -> dict[str, IndexObject]:
+        """The segments and packs of a stage key, by name, over all zones that this site reads."""
+        found = {}
+        for zone in self.site.zones:
+            for info in self.site.store.list(datum_prefix(zone, key)):
+                name = index_name(info.key)
+                if name is None:
+                    continue
+                if name not in self._index:
+                    self._index[name] = parse_index(self.site.store.read(info.key), info.key)
+                found[name] = self._index[name]
+        return found
+
+    def history(self, key: str) -> History:
+        """The fold of all records of a run."""
+        found = []
+        for zone in self.site.zones:
+            for info in self.site.store.list(runs_prefix(zone, key)):
+                parts = run_record_name(info.key)
+                if parts is None:
+                    continue
+                name = parts[1]
+                if name not in self._records:
+                    self._records[name] = parse_record(self.site.store.read(info.key), info.key)
+                found.append((name, self._records[name]))
+        return fold(found)
+
+    def _output_proven(self, record: RunRecord) -> bool:
+        """Whether a result's listing and every object in it are there; read back, not believed (``dvc gc -c``)."""
+        if record.output is None:
+            return False
+        oid = record.output.oid
+        if oid not in self._listings and self.site.store.head(object_key(oid)) is None:
+            return False
+        return self._all_there([oid, *(entry.oid for entry in self.listing(oid))])
+
+    def _results_proven(self, results: Sequence[DatumResult]) -> list[bool]:
+        self._all_there([entry.oid for result in results for entry in result.outputs])
+        return [all(entry.oid in self._proven for entry in result.outputs) for result in results]
+
+    def _all_there(self, oids: Sequence[str]) -> bool:
+        unknown = set(oids) - self._proven
+        absent = missing(self.site.store, unknown) if unknown else set()
+        self._proven |= unknown - absent
+        return not absent

@@ -1,0 +1,104 @@
+"""Launch: start, or adopt, the job of a stage that has datums to do.
+
+Called by ``loop`` for stages whose plan says ``run``. Order of writing: the inputs that live in git, the plan, the
+``started`` record, then the job, so that whatever can be seen of a job can also be explained. A crash between any two
+leaves objects that name themselves and are found again. At most one job per stage key is active; the loop sees to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from gitdata.backends.git import Git
+from gitdata.backends.objects import ObjectStore
+from gitdata.controller.facts import Survey
+from gitdata.controller.plan import StagePlan
+from gitdata.controller.site import Site
+from gitdata.data.transfer import missing
+from gitdata.executors.base import Job
+from gitdata.formats.dvc import object_key
+from gitdata.formats.keys import plan_key, run_record_key
+from gitdata.formats.plans import dump_plan
+from gitdata.formats.records import Kind, RunRecord, dump_record
+from gitdata.identity import sha256
+from gitdata.model import RunPlan, leaves
+
+
+def launch(site: Site, survey: Survey, plan: StagePlan, *, now: int) -> None:
+    """Start the plan's job. Raises GitdataError; calling it again adopts what the first call began."""
+    assert plan.environment is not None
+    for leaf in leaves(plan.stage.input):
+        source = survey.sources.get(leaf.repo)
+        if source is not None and source.blobs:
+            _store_blobs(site.git, site.store, source.blobs)
+    body = dump_plan(
+        RunPlan(
+            stage=plan.stage,
+            stage_key=plan.stage_key,
+            run_key=plan.run_key,
+            execution_key=plan.execution_key,
+            environment=plan.environment,
+            commit=survey.wish.commit,
+            commits=tuple(sorted({(leaf.name, survey.wish.commit) for leaf in leaves(plan.stage.input)})),
+            datums=plan.todo,
+            job=plan.job,
+        )
+    )
+    digest = sha256(body)
+    site.store.write(plan_key(site.zone, digest), body)
+    write_record(
+        site, replace(record(plan, survey, "started", now), plan=digest, executor=site.executor.name)
+    )
+    site.executor.start(
+        Job(
+            name=plan.job,
+            plan=digest,
+            zone=site.zone,
+            stage=plan.stage,
+            datums=len(plan.todo),
+            workers=workers(plan),
+            commit=survey.wish.commit,
+            environment=plan.environment,
+        ),
+        site.git,
+    )
+
+
+def workers(plan: StagePlan) -> int:
+    """How many workers the stage asks for here: one machine is one node."""
+    wanted = plan.stage.parallelism
+    if wanted.coefficient_milli is not None:
+        return max(1, wanted.coefficient_milli // 1000)
+    return max(1, wanted.constant)
+
+
+def record(plan: StagePlan, survey: Survey, kind: Kind, now: int) -> RunRecord:
+    """A run record with what the plan and the survey say; the caller replaces the rest."""
+    return RunRecord(
+        kind=kind,
+        run_key=plan.run_key,
+        execution_key=plan.execution_key,
+        attempt=plan.attempt,
+        job=plan.job,
+        stage=plan.stage.name,
+        commit=survey.wish.commit,
+        branch=survey.wish.branch,
+        time=now,
+    )
+
+
+def write_record(site: Site, written: RunRecord) -> str:
+    """Store a record and return its name."""
+    body = dump_record(written)
+    name = sha256(body)
+    site.store.write(run_record_key(site.zone, written.run_key, name), body)
+    return name
+
+
+def _store_blobs(git: Git, store: ObjectStore, blobs: Mapping[str, str]) -> None:
+    """Inputs that live in git become objects too, so that a worker needs one kind of place only."""
+    absent = missing(store, set(blobs))
+    texts = git.blobs(blobs[oid] for oid in absent)
+    for oid in sorted(absent):
+        store.write(object_key(oid), texts[blobs[oid]])

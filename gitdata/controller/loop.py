@@ -1,0 +1,218 @@
+"""The loop: watch, plan, launch, collect, publish, notify, joined here and nowhere else.
+
+Level-triggered: every turn starts from what the remote and the store say, so lost, doubled or forged events change
+nothing and a controller that was killed at any point goes on by starting again. What it remembers between turns (which
+commit of a branch is in progress) only keeps a stream of pushes from starving a commit; forgetting it is safe.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gitdata.controller.collect import collect
+from gitdata.controller.config import ControllerSettings
+from gitdata.controller.facts import Facts, Survey, Wish
+from gitdata.controller.launch import launch
+from gitdata.controller.live import Live
+from gitdata.controller.notify import OUTBOX_REF, deliver
+from gitdata.controller.plan import StagePlan
+from gitdata.controller.publish import (
+    NOTES,
+    Tips,
+    generated_pointers,
+    output_ref,
+    publish,
+    published_source,
+)
+from gitdata.controller.requests import open_requests
+from gitdata.controller.site import Site
+from gitdata.controller.watch import ARCHIVE, HEADS, OUTPUTS, REQUESTS, Remote, look
+from gitdata.errors import GitdataError
+from gitdata.formats.requests import Request
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass
+class Progress:
+    """What the loop remembers of one branch; all of it may be forgotten.
+
+    commit: in progress. settled: (source tip, output tip) last found to need nothing. seen: stage -> last line said.
+    """
+
+    commit: str = ""
+    settled: tuple[str, str | None] | None = None
+    seen: dict[str, str] = field(default_factory=dict)
+
+
+class Controller:
+    """Runs one repository. ``mailer`` None: no key, messages stay pending."""
+
+    def __init__(
+        self,
+        site: Site,
+        settings: ControllerSettings,
+        *,
+        mailer: object = None,
+        say: Callable[[str], None] = print,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self.site, self.settings, self.mailer = site, settings, mailer
+        self.say, self.clock = say, clock
+        self.facts = Facts(site)
+        self.remote = Remote()
+        self.default = ""
+        self.branches: dict[str, Progress] = {}
+        self.active: dict[str, str] = {}
+        self.live = Live(site, clock)
+
+    # ------------------------------------------------------------------------------------------------------- a turn
+
+    def turn(self) -> bool:
+        """Look once, do what can be done now. True while anything is still in progress. Raises transient errors."""
+        self.remote = look(self.site.git, self.site.origin, self.remote)
+        if not self.default:
+            self.default = (self.site.git.default_branch(self.site.origin) or "").removeprefix(HEADS)
+        self._archive()
+        tips = self.remote.branches(self.settings.branches or (self.default,))
+        for gone in set(self.branches) - set(tips):
+            del self.branches[gone]
+        requests = self._requests()
+        wanted: set[str] = set()
+        busy = False
+        for branch, tip in sorted(tips.items()):
+            try:
+                busy |= self._branch(branch, tip, requests, wanted)
+            except GitdataError as error:
+                if error.transient:
+                    raise
+                self.say(f"{branch} {tip[:12]}: {error.message}")
+        self._cancel_unwanted(wanted)
+        self.live.write()
+        return busy
+
+    def notify(self) -> int:
+        """Send what may be sent; how many messages are still to go."""
+        return self._deliver()
+
+    def _branch(self, branch: str, tip: str, requests: Mapping[str, Request], wanted: set[str]) -> bool:
+        memory = self.branches.setdefault(branch, Progress())
+        output = self.remote.refs.get(output_ref(branch))
+        mine = {id: r for id, r in requests.items() if r.kind == "retry" and r.branch == branch}
+        commit = self._in_progress(memory, tip)
+        if not commit:
+            done = published_source(self.site.git, output) == tip or memory.settled == (tip, output)
+            if done and not mine:
+                return False
+            commit = memory.commit = tip
+            self.say(f"{branch}: {commit[:12]} {self.site.git.commit(commit).subject}")
+        previous = generated_pointers(self.site.git, output)
+        wish = Wish(
+            commit,
+            branch,
+            preferred={name: str(pointer.meta.get("result", "")) for name, pointer in previous.items()},
+            retried=frozenset(request.target for request in mine.values()),
+        )
+        survey = self.facts.survey(wish)
+        while self._drive(survey):
+            survey = self.facts.survey(wish)
+        self._tell(memory, survey)
+        wanted |= {plan.job for plan in survey.plans.values() if plan.state == "run"}
+        if not survey.terminal:
+            return True
+        if not survey.plans and not survey.error and output is None:
+            memory.commit, memory.settled = "", (commit, output)
+            return False
+        return not self._publish(memory, survey, mine)
+
+    def _in_progress(self, memory: Progress, tip: str) -> str:
+        """The commit in progress, if it is still wanted: a force push drops it, a newer push only if so configured."""
+        if memory.commit and memory.commit != tip:
+            superseded = self.settings.on_supersede == "cancel"
+            if superseded or not self.site.git.is_ancestor(memory.commit, tip):
+                self.say(f"{memory.commit[:12]} is no longer wanted")
+                memory.commit = ""
+        return memory.commit
+
+    def _drive(self, survey: Survey) -> bool:
+        """Launch and collect what can be; True if a result was written, so that the survey is old."""
+        for plan in survey.plans.values():
+            if plan.state != "run":
+                continue
+            status = self.site.executor.status(plan.job)
+            ended = status is not None and status.state in ("succeeded", "failed")
+            if (ended or not plan.todo) and collect(
+                self.site, self.facts, survey, plan, status, now=self.clock()
+            ):
+                return True
+            if status is None and plan.todo and self._may_start(plan):
+                self.say(f"{plan.stage.name}: start {plan.job}, {plan.why}")
+                launch(self.site, survey, plan, now=self.clock())
+                self.active[plan.stage_key] = plan.job
+                self.live.add(plan)
+        return False
+
+    def _may_start(self, plan: StagePlan) -> bool:
+        """One active job per stage key, and not before the backoff of a failed attempt is over."""
+        other = self.active.get(plan.stage_key)
+        status = self.site.executor.status(other) if other else None
+        if other != plan.job and status is not None and status.state in ("pending", "running"):
+            return False
+        return self.clock() >= plan.not_before
+
+    def _publish(self, memory: Progress, survey: Survey, requests: Mapping[str, Request]) -> bool:
+        branch = survey.wish.branch
+        refs = self.remote.refs
+        tips = Tips(refs.get(output_ref(branch)), refs.get(NOTES), refs.get(OUTBOX_REF))
+        sends = branch in (self.settings.sends or (self.default,))
+        pushed, commit = publish(
+            self.site, self.facts, survey, tips, sorted(requests), sends=sends, say=self.say
+        )
+        if not pushed.accepted:
+            self.say(f"{branch}: the push of the outputs was refused ({pushed.reason}); planning again")
+            memory.commit = ""
+            return False
+        memory.commit = ""
+        memory.seen.clear()
+        for plan in survey.plans.values():
+            self.site.executor.forget(plan.job)
+        self.say(f"{branch}: published {commit[:12]}, the outputs of {survey.wish.commit[:12]}")
+        return True
+
+    # -------------------------------------------------------------------------------------------------- housekeeping
+
+    def _tell(self, memory: Progress, survey: Survey) -> None:
+        if survey.error:
+            self.say(f"{survey.wish.branch}: {survey.error}")
+        for name, plan in survey.plans.items():
+            line = f"{name}: {plan.state}: {plan.why}"
+            if plan.terminal and memory.seen.get(name) != line:
+                self.say(line)
+            memory.seen[name] = line
+
+    def _requests(self) -> dict[str, Request]:
+        if not any(ref.startswith(REQUESTS) for ref in self.remote.refs):
+            return {}
+        return open_requests(self.site.git, self.site.origin)
+
+    def _archive(self) -> None:
+        """Output branches whose source is gone move aside, each in a push of its own, so that one refusal blocks none."""
+        for branch, tip in self.remote.orphans().items():
+            moved = self.site.git.push(
+                self.site.origin, {f"{ARCHIVE}{branch}/{tip}": tip, f"{OUTPUTS}{branch}": None}
+            )
+            word = "is archived" if moved.accepted else f"cannot be archived: {moved.reason}"
+            self.say(f"gitdata/{branch}: its source branch is gone; it {word}")
+
+    def _cancel_unwanted(self, wanted: set[str]) -> None:
+        for name, status in self.site.executor.jobs().items():
+            if name not in wanted and status.state in ("pending", "running"):
+                self.say(f"cancel {name}: no commit wants it")
+                self.site.executor.cancel(name)
+
+    def _deliver(self) -> int:
+        return 0

@@ -1,0 +1,163 @@
+"""Plan: what happens to one stage of a commit, and why. Pure: ``facts`` gathers, this decides.
+
+Called by ``facts.survey`` for each stage in topological order. Never reads a clock, a disk or a network: the same facts
+give the same decision on every machine, which is what makes two controllers agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from gitdata.formats.records import History, RunRecord
+from gitdata.identity import execution_key, job_name, run_key
+from gitdata.model import Datum, DatumResult, Environment, Stage
+
+State: TypeAlias = Literal["known", "run", "waiting", "failed", "unrunnable"]
+
+INFRASTRUCTURE_ATTEMPTS = 3
+_BACKOFF_MS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """What is to happen to one stage.
+
+    why: one line for people. todo: datums without a usable result. reused: results that count as they are.
+    result: (name, record) of the run's result, or of its last failure. not_before: milliseconds, for backoff.
+    """
+
+    stage: Stage
+    state: State
+    why: str
+    environment: Environment | None = None
+    stage_key: str = ""
+    run_key: str = ""
+    execution_key: str = ""
+    attempt: int = 0
+    job: str = ""
+    datums: tuple[Datum, ...] = ()
+    todo: tuple[Datum, ...] = ()
+    reused: Mapping[str, DatumResult] | None = None
+    result: tuple[str, RunRecord] | None = None
+    not_before: int = 0
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing more happens to this stage without a new commit or a request."""
+        return self.state in ("known", "failed", "unrunnable")
+
+
+@dataclass(frozen=True, slots=True)
+class StageFacts:
+    """All that the decision needs once the inputs of a stage are listed.
+
+    index: for a job's name, datum id -> result of the stage key that may count in that job. history: the records of a run key.
+    output_proven, result_proven: whether every object of an output, or of each result, is there.
+    preferred: the result that the branch's output tip names, "" for none. retried: names of jobs whose retry was asked.
+    owner: the remote URL and zone, which go into job names.
+    """
+
+    stage: Stage
+    environment: Environment
+    stage_key: str
+    datums: tuple[Datum, ...]
+    index: Callable[[str], Mapping[str, DatumResult]]
+    history: Callable[[str], History]
+    output_proven: Callable[[RunRecord], bool]
+    result_proven: Callable[[Sequence[DatumResult]], Sequence[bool]]
+    commit: str
+    owner: tuple[str, str]
+    preferred: str = ""
+    retried: frozenset[str] = frozenset()
+
+
+def blocked(stage: Stage, upstream: Mapping[str, StagePlan]) -> StagePlan | None:
+    """The plan of a stage whose inputs are not all there, or None if it can be decided."""
+    bad = [name for name, plan in upstream.items() if plan.state in ("failed", "unrunnable")]
+    if bad:
+        return StagePlan(stage, "unrunnable", f"input {', '.join(bad)} failed")
+    late = [name for name, plan in upstream.items() if plan.state in ("run", "waiting")]
+    if late:
+        return StagePlan(stage, "waiting", f"waits for {', '.join(late)}")
+    return None
+
+
+def decide(facts: StageFacts) -> StagePlan:
+    """The state of one stage whose inputs are known."""
+    key = run_key(facts.stage_key, (d.id for d in facts.datums))
+    execution = execution_key(key, facts.stage)
+    history = facts.history(key)
+    attempt = history.next_attempt
+    job = job_name(facts.stage.name, *facts.owner, key, attempt)
+
+    base = StagePlan(
+        facts.stage,
+        "run",
+        "",
+        environment=facts.environment,
+        stage_key=facts.stage_key,
+        run_key=key,
+        execution_key=execution,
+        attempt=attempt,
+        job=job,
+        datums=facts.datums,
+    )
+    known = _known_result(facts, history)
+    if known:
+        why = f"its {_count(facts.datums)} and its code are those of {known[1].job}"
+        return replace(base, state="known", why=why, result=known)
+
+    index = facts.index(job)
+    results = [index[d.id] for d in facts.datums if d.id in index]
+    proven = facts.result_proven(results)
+    reused = {r.datum: r for r, there in zip(results, proven, strict=True) if there}
+    todo = tuple(d for d in facts.datums if d.id not in reused)
+
+    base = replace(base, todo=todo, reused=reused)
+    stopped = _stopped(facts, history, execution)
+    if stopped:
+        return replace(base, state="failed", why=stopped, result=history.last_failure)
+    return replace(base, why=_why(facts, index, todo), not_before=_not_before(history, facts.commit))
+
+
+def _known_result(facts: StageFacts, history: History) -> tuple[str, RunRecord] | None:
+    """The result that counts: the one the output tip names, else the smallest name, if its bytes are there."""
+    names = sorted(history.results, key=lambda name: (name != facts.preferred, name))
+    for name in names:
+        record = history.results[name]
+        if facts.output_proven(record):
+            return name, record
+    return None
+
+
+def _stopped(facts: StageFacts, history: History, execution: str) -> str:
+    """Why a failed run is not tried again, or ""."""
+    last = history.last_failure
+    if last is None or last[1].job in facts.retried:
+        return ""
+    record = last[1]
+    if record.cause == "infrastructure":
+        here = [r for _, r in history.failures if r.cause == "infrastructure" and r.commit == facts.commit]
+        if len(here) < INFRASTRUCTURE_ATTEMPTS:
+            return ""
+        return f"{len(here)} attempts failed: {record.message}"
+    return f"{record.job} failed: {record.message}" if record.execution_key == execution else ""
+
+
+def _not_before(history: History, commit: str) -> int:
+    failed = [r for _, r in history.failures if r.cause == "infrastructure" and r.commit == commit]
+    return max(r.time for r in failed) + _BACKOFF_MS * 2 ** (len(failed) - 1) if failed else 0
+
+
+def _why(facts: StageFacts, index: Mapping[str, DatumResult], todo: Sequence[Datum]) -> str:
+    if not facts.datums:
+        return "its globs match nothing: the output will be empty"
+    if not index:
+        return f"{_count(todo)} to do: its code, command or environment has no results yet"
+    return f"{_count(todo)} to do, {len(facts.datums) - len(todo)} known"
+
+
+def _count(datums: Sequence[Datum]) -> str:
+    return f"{len(datums)} datum{'' if len(datums) == 1 else 's'}"

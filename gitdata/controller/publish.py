@@ -1,0 +1,222 @@
+"""Publish: one atomic, never forced push makes a source commit's outputs, provenance and messages visible.
+
+Called by ``loop`` when every stage of a source commit is terminal. The output commit is a pure function of the source
+commit, the previous output commit and the stages' results, so two controllers make the same sha and the second push is
+a no-op. A rejected push changes nothing: the caller forgets what it knew, fetches and plans again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gitdata.backends.git import Commit, Git, PushResult
+from gitdata.controller.facts import Facts, Survey
+from gitdata.controller.notes import add_notes
+from gitdata.controller.notify import OUTBOX_REF, enter
+from gitdata.controller.plan import StagePlan
+from gitdata.controller.site import Site
+from gitdata.controller.sources import Tree
+from gitdata.data.transfer import fetch_bytes
+from gitdata.datums import match
+from gitdata.errors import InvalidInputError
+from gitdata.formats.dvc import dump_pointer, parse_pointer
+from gitdata.formats.outbox import Message, new_message, parse_message_file
+from gitdata.formats.provenance import note_line
+from gitdata.model import Output
+
+NOTES = "refs/notes/gitdata/provenance"
+COMMITTER = "gitdata <gitdata@noreply.invalid>"
+
+
+def output_ref(branch: str) -> str:
+    return f"refs/heads/gitdata/{branch}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tips:
+    """The remote's tips that a publication builds on, fetched into the clone; None where there is none."""
+
+    output: str | None
+    notes: str | None
+    outbox: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A pointer that an output commit holds: the out and its ``meta.gitdata``."""
+
+    output: Output
+    meta: Mapping[str, object]
+
+
+def published_source(git: Git, output_tip: str | None) -> str | None:
+    """The source commit that an output commit is of."""
+    if output_tip is None:
+        return None
+    return next(iter(git.commit(output_tip).trailers("Gitdata-Source")), None)
+
+
+def generated_pointers(git: Git, output_tip: str | None) -> dict[str, Generated]:
+    """Stage -> pointer of an output commit."""
+    if output_tip is None:
+        return {}
+    names = [e for e in git.ls_tree(output_tip) if e.path.endswith(".dvc") and "/" not in e.path]
+    texts = git.blobs(e.sha for e in names)
+    found = {}
+    for entry in names:
+        pointer = parse_pointer(texts[entry.sha], entry.path)
+        if pointer.generated and pointer.outs:
+            found[entry.path.removesuffix(".dvc")] = Generated(pointer.outs[0], pointer.meta["gitdata"])
+    return found
+
+
+def publish(
+    site: Site,
+    facts: Facts,
+    survey: Survey,
+    tips: Tips,
+    requests: Sequence[str],
+    *,
+    sends: bool,
+    say: Callable[[str], None],
+) -> tuple[PushResult, str]:
+    """Push the output commit, the notes, the new messages and the deletion of fulfilled requests; all or nothing.
+
+    ``sends``: whether this branch's messages may be sent. Returns what the remote said and the output commit.
+    """
+    git, source = site.git, site.git.commit(survey.wish.commit)
+    commit = _output_commit(git, survey, source, tips.output, requests)
+    updates: dict[str, str | None] = {output_ref(survey.wish.branch): commit}
+    ident = _ident(COMMITTER, source.committer)
+    lines = [
+        note_line(p.result[1].statement) for p in survey.plans.values() if p.result and p.result[1].statement
+    ]
+    notes = add_notes(git, tips.notes, {source.sha: sorted(set(lines))}, ident=ident)
+    if notes is not None and notes != tips.notes:
+        updates[NOTES] = notes
+    if sends:
+        outbox, before = tips.outbox, generated_pointers(git, tips.output)
+        for plan in survey.plans.values():
+            messages = _messages(site, facts, plan, source, before.get(plan.stage.name), say)
+            if messages and plan.stage.notify is not None:
+                outbox = enter(git, outbox, messages, hold_over=plan.stage.notify.hold_over, ident=ident)
+        if outbox is not None and outbox != tips.outbox:
+            updates[OUTBOX_REF] = outbox
+    updates |= {f"refs/gitdata/requests/{id}": None for id in requests}
+    return git.push(site.origin, updates), commit
+
+
+def _output_commit(
+    git: Git, survey: Survey, source: Commit, previous: str | None, requests: Sequence[str]
+) -> str:
+    before = generated_pointers(git, previous)
+    tree = Tree(git, source.sha)
+    changes: dict[str, tuple[str, str] | None] = {f"{path}.dvc": None for path in tree.generated}
+    kept: list[str] = []
+    last_source = published_source(git, previous) or ""
+    names = survey.plans or ({name: None for name in before} if survey.error else {})
+    for name, plan in names.items():
+        pointer = _pointer(name, plan, before.get(name), last_source)
+        if pointer is not None:
+            changes[f"{name}.dvc"] = (
+                "100644",
+                git.write_blob(dump_pointer(pointer.output, {"gitdata": pointer.meta})),
+            )
+            kept.append(name)
+    ignored = git.file(source.sha, ".gitignore") or b""
+    changes[".gitignore"] = ("100644", git.write_blob(_ignore(ignored, kept)))
+    if not kept and not ignored:
+        del changes[".gitignore"]
+    parents = list(dict.fromkeys(p for p in (previous, source.sha) if p))
+    message = _message(survey, source, requests)
+    author = source.author.rsplit(" ", 2)[0]
+    return git.write_commit(
+        git.change_tree(source.tree, changes),
+        parents,
+        message,
+        author=_ident(author, source.committer),
+        committer=_ident(COMMITTER, source.committer),
+    )
+
+
+def _pointer(
+    name: str, plan: StagePlan | None, before: Generated | None, last_source: str
+) -> Generated | None:
+    """A stage's new pointer: its result, else the bytes of an older commit marked as such, else none."""
+    if plan is not None and plan.state == "known" and plan.result is not None:
+        result_name, record = plan.result
+        assert record.output is not None
+        assert plan.environment is not None
+        meta = {
+            "v": 1,
+            "state": "success",
+            "run": plan.run_key,
+            "result": result_name,
+            "image": plan.environment.id,
+        }
+        return Generated(replace(record.output, path=name), meta)
+    if before is None:
+        return None
+    state = plan.state if plan is not None else "failed"
+    source = before.meta.get("source") or last_source
+    return Generated(before.output, {**before.meta, "state": state, "source": source, "stale": True})
+
+
+def _ignore(text: bytes, names: Sequence[str]) -> bytes:
+    lines = text.decode(errors="surrogateescape").splitlines()
+    new = [f"/{name}" for name in names if f"/{name}" not in lines]
+    return "".join(f"{line}\n" for line in [*lines, *new]).encode(errors="surrogateescape")
+
+
+def _message(survey: Survey, source: Commit, requests: Sequence[str]) -> str:
+    lines = [f"gitdata: {source.subject}", "", f"Gitdata-Source: {source.sha}"]
+    for name, plan in survey.plans.items():
+        state = "success" if plan.state == "known" else plan.state
+        result = plan.result[0] if plan.result else "-"
+        lines.append(f"Gitdata-Stage: {name} {state} {plan.run_key or '-'} {result}")
+    if survey.error:
+        lines.append(f"Gitdata-Error: {survey.error.splitlines()[0]}")
+    lines += [f"Gitdata-Request: {id}" for id in sorted(requests)]
+    return "\n".join(lines) + "\n"
+
+
+def _ident(name: str, dated: str) -> str:
+    """``name`` with the time and zone of another raw ident line."""
+    return f"{name} {' '.join(dated.rsplit(' ', 2)[1:])}"
+
+
+def _messages(
+    site: Site,
+    facts: Facts,
+    plan: StagePlan,
+    source: Commit,
+    before: Generated | None,
+    say: Callable[[str], None],
+) -> list[Message]:
+    """The messages of a stage's output that its previous output did not hold; a file that is none is reported."""
+    notify = plan.stage.notify
+    if notify is None or plan.state != "known":
+        return []
+    old = (
+        {e.oid for _, es in match(notify.glob, facts.listing(before.output.oid)) for e in es}
+        if before
+        else set()
+    )
+    found = []
+    seconds = int(source.committer.rsplit(" ", 2)[1])
+    for _, entries in match(notify.glob, facts.output_listing(plan)):
+        for entry in entries:
+            if entry.oid in old:
+                continue
+            try:
+                body = parse_message_file(
+                    fetch_bytes(site.store, entry.oid), f"{plan.stage.name}/{entry.path}"
+                )
+            except InvalidInputError as error:
+                say(f"not sent: {error.message}")
+                continue
+            found.append(
+                new_message(notify.via, body, stage=plan.stage.name, commit=source.sha, time=seconds * 1000)
+            )
+    return found

@@ -1,0 +1,72 @@
+"""Serve: turns of the loop, one after another, until told to stop; or, with ``once``, until nothing is left to do.
+
+Called by ``gitdata controller``. Between turns it waits for the first of: a wake-up of the post-receive hook, a job
+that changed its state, the poll interval. It is the only place that sleeps.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from pathlib import Path
+
+from gitdata.controller.loop import Controller
+from gitdata.errors import GitdataError
+
+_GLANCE = 0.1  # seconds between looks at the wake file and the jobs: a stat and a dictionary
+_LONGEST_BACKOFF = 60.0
+
+
+def serve(controller: Controller, *, once: bool, stop: threading.Event) -> None:
+    """Run until ``stop`` is set. With ``once`` errors are raised after a few tries instead of waited out."""
+    failures = 0
+    wake = WakeFile(controller.site.origin)
+    while not stop.is_set():
+        pause = controller.settings.poll_seconds
+        try:
+            wake.seen()
+            busy = controller.turn()
+            waiting = controller.notify()
+            failures = 0
+            if once and not busy and not waiting:
+                return
+            if busy:
+                pause = min(pause, 1.0)
+        except GitdataError as error:
+            failures += 1
+            if not error.transient or (once and failures >= 5):
+                raise
+            pause = min(_LONGEST_BACKOFF, 0.5 * 2**failures) * random.uniform(0.5, 1)
+            controller.say(f"{error.message}; trying again in {pause:.0f} s")
+        _wait(controller, wake, pause, stop)
+
+
+def _wait(controller: Controller, wake: WakeFile, seconds: float, stop: threading.Event) -> None:
+    before = controller.site.executor.jobs()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not stop.wait(_GLANCE):
+        if wake.moved() or controller.site.executor.jobs() != before:
+            return
+
+
+class WakeFile:
+    """The file that the post-receive hook touches in a repository on this machine; elsewhere polling must do."""
+
+    def __init__(self, origin: str) -> None:
+        root = Path(origin.removeprefix("file://"))
+        inner = root / ".git" if (root / ".git").is_dir() else root
+        self._path = inner / "gitdata" / "wake"
+        self._last = self._stamp()
+
+    def seen(self) -> None:
+        self._last = self._stamp()
+
+    def moved(self) -> bool:
+        return self._stamp() != self._last
+
+    def _stamp(self) -> int:
+        try:
+            return self._path.stat().st_mtime_ns
+        except OSError:
+            return 0

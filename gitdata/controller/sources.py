@@ -1,0 +1,94 @@
+"""Sources: what a commit offers as inputs, and their listings. The pipeline's raw material, before any stage.
+
+Called by ``facts``. Reads trees and blobs with plumbing (nothing is checked out) and directory listings from the store.
+A pointer that carries ``meta.gitdata`` is an output that came along with a branch: it is never an input.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gitdata.backends.git import Git, TreeEntry
+from gitdata.backends.objects import ObjectStore
+from gitdata.data.hashing import hash_bytes
+from gitdata.data.transfer import read_listing
+from gitdata.errors import InvalidInputError
+from gitdata.formats.dvc import parse_pointer
+from gitdata.formats.spec import load_pipeline, sources_of
+from gitdata.model import Entry, Listing, Output, Stage
+
+STAGES = "stages/"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One repo that a stage may name. oid: of the pointer's output, or the git tree or blob. blobs: oid -> git blob."""
+
+    repo: str
+    kind: str
+    oid: str
+    listing: Listing
+    blobs: Mapping[str, str]
+
+
+class Tree:
+    """The files of one commit, with the pointers among them."""
+
+    def __init__(self, git: Git, commit: str) -> None:
+        self.git, self.commit = git, commit
+        self.entries = {entry.path: entry for entry in git.ls_tree(commit)}
+        names = [path for path in self.entries if path.endswith(".dvc") and not path.startswith(".dvc/")]
+        texts = git.blobs(self.entries[path].sha for path in names)
+        self.outputs: dict[str, Output] = {}
+        self.generated: dict[str, dict[str, str]] = {}
+        for name in names:
+            pointer = parse_pointer(texts[self.entries[name].sha], name)
+            folder = posixpath.normpath(posixpath.join(posixpath.dirname(name), pointer.wdir))
+            for out in pointer.outs:
+                path = posixpath.normpath(posixpath.join(folder, out.path))
+                if pointer.generated:
+                    self.generated[path] = {k: str(v) for k, v in pointer.meta["gitdata"].items()}
+                self.outputs[path] = out
+
+    def pipeline(self) -> tuple[Stage, ...]:
+        """The stages in topological order. Raises InvalidInputError with a line per problem."""
+        specs = [p for p in self.entries if p.startswith(STAGES) and p.endswith((".json", ".yaml", ".yml"))]
+        texts = self.git.blobs(self.entries[path].sha for path in specs)
+        paths = [path for path in self.entries if path.removesuffix(".dvc") not in self.generated]
+        return load_pipeline({path: texts[self.entries[path].sha] for path in specs}, sources_of(paths))
+
+    def source(self, repo: str, store: ObjectStore) -> Source:
+        """The listing of a pointer or a git path. Raises InvalidInputError, MissingDataError."""
+        output = self.outputs.get(repo)
+        if output is not None and repo not in self.generated:
+            name = posixpath.basename(repo)
+            files = read_listing(store, output.oid) if output.is_dir else (_single(name, output),)
+            return Source(repo, "pointer", output.oid, files, {})
+        return self._git_source(repo)
+
+    def _git_source(self, repo: str) -> Source:
+        below = {p: e for p, e in self.entries.items() if p == repo or p.startswith(f"{repo}/")}
+        for path, entry in below.items():
+            if entry.mode not in ("100644", "100755"):
+                raise InvalidInputError(
+                    f"{path}: a symlink or submodule cannot be an input", hint="add the files itself"
+                )
+        hashed = self._hash(below)
+        files, blobs = [], {}
+        for path in sorted(below):
+            oid, size = hashed[below[path].sha]
+            inside = path[len(repo) + 1 :] or posixpath.basename(path)
+            files.append(Entry(inside, oid, size, exec=below[path].mode == "100755"))
+            blobs[oid] = below[path].sha
+        tree = self.git.resolve(f"{self.commit}:{repo}", "tree") or next(iter(below.values())).sha
+        return Source(repo, "git", tree, tuple(sorted(files, key=lambda e: e.path)), blobs)
+
+    def _hash(self, entries: Mapping[str, TreeEntry]) -> dict[str, tuple[str, int]]:
+        texts = self.git.blobs(entry.sha for entry in entries.values())
+        return {sha: (hash_bytes(text).md5, len(text)) for sha, text in texts.items()}
+
+
+def _single(name: str, output: Output) -> Entry:
+    return Entry(name, output.oid, output.size, exec=output.exec)

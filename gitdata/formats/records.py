@@ -1,0 +1,159 @@
+"""Run records: what happened to a run, one canonical JSON object a file, and the fold that gives a run's history.
+
+Pure (``docs/formats.md`` section 5). Launch and collect write them, the planner and ``gitdata job`` read them. Records
+are only ever added, by any number of controllers; the fold gives the same history in any order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from gitdata.errors import InvalidInputError
+from gitdata.identity import canonical
+from gitdata.model import Output
+
+Kind: TypeAlias = Literal["started", "failed", "result"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Datums of a run: all, those this job did, those reused, those without outputs, those err_cmd recovered."""
+
+    total: int = 0
+    processed: int = 0
+    skipped: int = 0
+    failed: int = 0
+    recovered: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One record. time: milliseconds; for a result, started and finished too.
+
+    cause: ``user`` or ``infrastructure`` for what failed, else "". output: of a result whose datums all have outputs.
+    """
+
+    kind: Kind
+    run_key: str
+    execution_key: str
+    attempt: int
+    job: str
+    stage: str
+    commit: str
+    branch: str
+    time: int
+    plan: str = ""
+    executor: str = ""
+    cause: str = ""
+    message: str = ""
+    state: str = ""
+    output: Output | None = None
+    counts: Counts = Counts()
+    bytes_down: int = 0
+    bytes_up: int = 0
+    restarts: int = 0
+    started: int = 0
+    finished: int = 0
+    statement: Mapping[str, Any] = field(default_factory=dict)
+
+
+def dump_record(record: RunRecord) -> bytes:
+    """The bytes of a record; its name is their sha256."""
+    body: dict[str, Any] = {"v": 1}
+    for name in ("kind", "run_key", "execution_key", "attempt", "job", "stage", "commit", "branch", "time"):
+        body[name] = getattr(record, name)
+    if record.kind == "started":
+        body |= {"plan": record.plan, "executor": record.executor}
+    else:
+        body |= {"cause": record.cause, "message": record.message}
+    if record.kind == "result":
+        output = record.output
+        body |= {
+            "plan": record.plan,
+            "executor": record.executor,
+            "state": record.state,
+            "output": output and {"oid": output.oid, "size": output.size or 0, "nfiles": output.nfiles or 0},
+            "datums": {name: getattr(record.counts, name) for name in Counts.__slots__},
+            "bytes": {"down": record.bytes_down, "up": record.bytes_up},
+            "restarts": record.restarts,
+            "started": record.started,
+            "finished": record.finished,
+            "statement": dict(record.statement),
+        }
+    return canonical(body)
+
+
+def parse_record(data: bytes, name: str) -> RunRecord:
+    """The record in ``data``. Raises InvalidInputError naming ``name``."""
+    try:
+        body = json.loads(data)
+        if body["v"] != 1:
+            raise InvalidInputError(
+                f"{name}: version {body['v']} is newer than this gitdata", hint="update gitdata"
+            )
+        output = body.get("output")
+        counts, moved = body.get("datums", {}), body.get("bytes", {})
+        return RunRecord(
+            **{
+                key: _text(body[key])
+                for key in ("run_key", "execution_key", "job", "stage", "commit", "branch")
+            },
+            kind=body["kind"],
+            attempt=int(body["attempt"]),
+            time=int(body["time"]),
+            **{key: _text(body.get(key, "")) for key in ("plan", "executor", "cause", "message", "state")},
+            output=output
+            and Output(body["stage"], _text(output["oid"]), int(output["size"]), int(output["nfiles"])),
+            counts=Counts(**{key: int(counts.get(key, 0)) for key in Counts.__slots__}),
+            bytes_down=int(moved.get("down", 0)),
+            bytes_up=int(moved.get("up", 0)),
+            restarts=int(body.get("restarts", 0)),
+            started=int(body.get("started", 0)),
+            finished=int(body.get("finished", 0)),
+            statement=body.get("statement", {}),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidInputError(f"{name}: not a run record ({error!r})") from error
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The fold of a run's records.
+
+    results: name -> record of every result that succeeded. failures: every failed record or failed result.
+    """
+
+    results: Mapping[str, RunRecord] = field(default_factory=dict)
+    failures: tuple[tuple[str, RunRecord], ...] = ()
+    started: tuple[RunRecord, ...] = ()
+
+    @property
+    def next_attempt(self) -> int:
+        """The highest failed attempt + 1: every controller gets the same number."""
+        return max((record.attempt for _, record in self.failures), default=0) + 1
+
+    @property
+    def last_failure(self) -> tuple[str, RunRecord] | None:
+        """The failure of the highest attempt; of several, the one with the smallest name."""
+        return min(self.failures, key=lambda item: (-item[1].attempt, item[0]), default=None)
+
+
+def fold(records: Iterable[tuple[str, RunRecord]]) -> History:
+    """The history that the named records tell, whatever their order."""
+    found = sorted(records, key=lambda item: item[0])
+    return History(
+        results={name: r for name, r in found if r.kind == "result" and r.state == "success"},
+        failures=tuple(
+            (n, r) for n, r in found if r.kind == "failed" or (r.kind == "result" and r.state != "success")
+        ),
+        started=tuple(r for _, r in found if r.kind == "started"),
+    )
