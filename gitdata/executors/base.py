@@ -1,9 +1,9 @@
 """What the controller asks of a place that runs jobs; ``local.py`` answers it here, a cluster elsewhere.
 
-Called by controller.launch (start, cancel) and controller.collect (status). An executor decides nothing: it runs the
-datums of a plan and its workers publish what came out in the datum index, which alone says what succeeded. ``status``
-is a doorbell. It must never need anything that only the process that started a job knows: the plan is in the store,
-the name is deterministic, and starting a job twice means adopting it.
+Called by controller.launch (start, cancel) and controller.collect (status). An executor decides nothing: it
+runs the datums of a plan and its workers publish what came out in the datum index, which alone says what
+succeeded. ``status`` is a doorbell. It must never need anything that only the process that started a job
+knows: the plan is in the store, the name is deterministic, and starting a job twice means adopting it.
 
 ``tests/executors/conformance.py`` holds every implementation to this text.
 """
@@ -23,8 +23,9 @@ MAX_SHARDS = 1000
 class Job:
     """One attempt at a run.
 
-    name: ``identity.job_name``. plan: sha256 of the plan object in the store. datums: how many it lists. workers: how
-    many run at once, already worked out from the stage's parallelism. commit: whose tree holds the image folder.
+    name: ``identity.job_name``. plan: sha256 of the plan object in the store. datums: how many it lists.
+    workers: how many run at once, already worked out from the stage's parallelism. commit: whose tree holds
+    the image folder.
     """
 
     name: str
@@ -38,14 +39,15 @@ class Job:
 
     @property
     def shards(self) -> int:
-        """Into how many slices the datums are cut: small enough that workers end together, few enough to start."""
+        """Into how many slices the datums are cut: enough of them for workers to end together."""
         return min(self.datums, 4 * max(1, self.workers), MAX_SHARDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job has come, for people. processed: datums that have a result; failed, recovered: among them.
+    """How far a job has come, for people.
 
+    processed: datums that have a result; failed, recovered: among them.
     bytes_down, bytes_up: what the workers fetched from and stored in the object store.
     """
 
@@ -68,12 +70,12 @@ class Executor(Protocol):
     def environment(self, git: Git, commit: str, stage: Stage) -> Environment:
         """The identity of where the stage's command would run; builds nothing and is cheap.
 
-        Raises InvalidInputError if the image, the user or a secret of the stage cannot be had here, MachineError if
-        this machine lacks what any job needs.
+        Raises InvalidInputError if the image, the user or a secret of the stage cannot be had here,
+        MachineError if this machine lacks what any job needs.
         """
 
     def start(self, job: Job, git: Git) -> None:
-        """Run the job, or adopt the one of that name. Returns at once: what goes wrong later is in its status."""
+        """Run the job, or adopt the one of that name. Returns at once; what goes wrong is in its status."""
 
     def status(self, name: str) -> JobStatus | None:
         """What is known of a job, None if nothing is."""
@@ -85,7 +87,7 @@ class Executor(Protocol):
         """All jobs that are known and not forgotten."""
 
     def cancel(self, name: str) -> None:
-        """End a job and everything it started; its status becomes failed. Unknown or ended jobs are no error."""
+        """End a job and all it started; its status becomes failed. Unknown or ended ones are no error."""
 
     def forget(self, name: str) -> None:
         """Drop what is kept of an ended job. A running one is not touched."""
