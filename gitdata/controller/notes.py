@@ -1,7 +1,8 @@
 """Provenance notes: reading and extending ``refs/notes/gitdata/provenance``.
 
-``publish`` calls ``add_notes`` on the tip it fetched and pushes the result as a fast-forward with the output commit; the
-``prov`` commands call ``read_notes``. Never uses ``git notes add`` (it has no compare-and-swap) and never moves the notes ref.
+``publish`` calls ``add_notes`` on the tip it fetched and pushes the result as a fast-forward with the output
+commit; the ``prov`` commands call ``read_notes``. Never uses ``git notes add`` (it has no compare-and-swap)
+and never moves the notes ref.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ _CHUNK = 500  # commits asked of one ls-tree: three paths each stay far below th
 def add_notes(git: Git, base: str | None, notes: Mapping[str, Sequence[bytes]], *, ident: str) -> str | None:
     """The notes commit with these lines (``provenance.note_line``) added to the notes of their commits.
 
-    base: the fetched tip, None where there are no notes yet; returned unchanged if every line is there already. The same
-    base, lines and ident give the same sha. ident: a raw ``name <email> seconds zone`` line.
+    base: the fetched tip, None where there are no notes yet; returned unchanged if every line is there
+    already. The same base, lines and ident give the same sha. ident: a raw ``name <email> seconds zone``
+    line.
     """
     held = _held(git, base, notes)
     files: dict[str, bytes | None] = {}
@@ -37,9 +39,7 @@ def add_notes(git: Git, base: str | None, notes: Mapping[str, Sequence[bytes]], 
 
 def read_notes(git: Git, tip: str | None, commits: Iterable[str]) -> dict[str, bytes]:
     """The bodies of the notes of these commits; commits without one are left out."""
-    return {
-        commit: merge_notes(*found.values()) for commit, found in _held(git, tip, commits).items() if found
-    }
+    return {commit: merge_notes(*found.values()) for commit, found in _held(git, tip, commits).items() if found}
 
 
 def _shapes(commit: str) -> tuple[str, str, str]:

@@ -1,7 +1,8 @@
-"""Commits on gitdata's own refs (notes, outbox): a few files set on top of a tip, whatever the size of its tree.
+"""Commits on gitdata's own refs (notes, outbox): a few files set on top of a tip, whatever the size of its
+tree.
 
-Called by ``notes`` and ``notify``. Written with ``git fast-import`` on a private ref: the cost does not grow with the tree
-(``read-tree`` takes over a second at 100,000 files). Never moves a ref that anybody else reads.
+Called by ``notes`` and ``notify``. Written with ``git fast-import`` on a private ref: the cost does not grow
+with the tree (``read-tree`` takes over a second at 100,000 files). Never moves a ref that anybody else reads.
 """
 
 from __future__ import annotations
@@ -19,12 +20,11 @@ def gitdata_ident(seconds: int) -> str:
     return f"{_IDENT} {seconds} +0000"
 
 
-def commit_files(
-    git: Git, base: str | None, files: Mapping[str, bytes | None], *, ident: str, message: str
-) -> str:
+def commit_files(git: Git, base: str | None, files: Mapping[str, bytes | None], *, ident: str, message: str) -> str:
     """The sha of a commit on ``base`` with these files set (or, with None, removed).
 
-    The same arguments give the same sha. ``ident``: a raw ``name <email> seconds zone`` line. Paths are ours: hex and ``/``.
+    The same arguments give the same sha. ``ident``: a raw ``name <email> seconds zone`` line. Paths are ours:
+    hex and ``/``.
     """
     if "\n" in ident or any(not path.replace("/", "").isalnum() for path in files):
         raise ValueError(f"not an ident line or path of ours: {ident!r}")

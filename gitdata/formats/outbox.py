@@ -1,8 +1,8 @@
 """The outbox: one file per message and what may happen to it. Pure.
 
-``controller/notify`` enters messages in the publishing push and moves them with the functions below; every move is a new
-value, and a move that is not allowed raises. A message's id is the sha256 of its target and words: never of where it
-came from, so that a new image does not mail old news.
+``controller/notify`` enters messages in the publishing push and moves them with the functions below; every
+move is a new value, and a move that is not allowed raises. A message's id is the sha256 of its target and
+words: never of where it came from, so that a new image does not mail old news.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ State: TypeAlias = Literal["pending", "held", "claimed", "sent", "refused"]
 SIZE_LIMIT = 262_144  # bytes of a message file
 RECIPIENTS = 100
 IN_FLIGHT_MS = 120_000  # a claim that is younger may still be under way: no resend
+_UNKNOWN_PAUSE_MS = 300_000
 _BACKOFF_MS = (30_000, 60_000, 300_000, 900_000)
 
 
@@ -28,8 +29,9 @@ _BACKOFF_MS = (30_000, 60_000, 300_000, 900_000)
 class Message:
     """One message. target: how it is sent (``sendgrid``). message: what ``parse_message_file`` returned.
 
-    stage, commit, time: where it first came from; time and since in milliseconds. nonce: whose claim it is. provider:
-    the provider's id. reason: why it was refused; tries: how often; final: sent again only by request.
+    stage, commit, time: where it first came from; time and since in milliseconds. nonce: whose claim it is.
+    provider: the provider's id. reason: why it was refused; tries: how often; final: sent again only by
+    request.
     """
 
     id: str
@@ -48,7 +50,7 @@ class Message:
 
 
 def new_message(target: str, message: Mapping[str, Any], *, stage: str, commit: str, time: int) -> Message:
-    """A pending message; ``time`` is that of the source commit, so that two controllers write the same bytes."""
+    """A pending message; ``time`` is the source commit's, so that two controllers write the same bytes."""
     return Message(message_id(target, message), "pending", target, message, stage, commit, time, time)
 
 
@@ -77,9 +79,7 @@ def parse_message(data: bytes, name: str) -> Message:
     """A message from its file. Raises InvalidInputError: not ours, a newer version, damaged."""
     value = _load(data, name)
     if value.get("v") != 1:
-        raise InvalidInputError(
-            f"{name}: version {value.get('v')!r} of an outbox entry", hint="update gitdata"
-        )
+        raise InvalidInputError(f"{name}: version {value.get('v')!r} of an outbox entry", hint="update gitdata")
     body = value.get("message")
     texts = {key: value.get(key, "") for key in ("target", "stage", "commit", "nonce", "provider", "reason")}
     numbers = {key: value.get(key, 0) for key in ("time", "since", "tries")}
@@ -94,12 +94,10 @@ def parse_message(data: bytes, name: str) -> Message:
         id = message_id(texts["target"], body)
     except ValueError as error:
         raise InvalidInputError(f"{name}: {error}") from error
-    return Message(
-        id=id, state=value["state"], message=body, final=value.get("final") is True, **texts, **numbers
-    )
+    return Message(id=id, state=value["state"], message=body, final=value.get("final") is True, **texts, **numbers)
 
 
-# --------------------------------------------------------------------------------------------------------------- moves
+# ------------------------------------------------------------------------------------------------------ moves
 
 
 def claimable(message: Message, now: int) -> bool:
@@ -112,6 +110,19 @@ def claimable(message: Message, now: int) -> bool:
 def due(message: Message) -> int:
     """When a refused message is tried again."""
     return message.since + _BACKOFF_MS[min(max(message.tries, 1), len(_BACKOFF_MS)) - 1]
+
+
+def paused(message: Message, now: int) -> bool:
+    """Whether this one shows that the mail server is in trouble, so that others had better wait a little."""
+    if message.state == "refused":
+        return not message.final and now < message.since + _BACKOFF_MS[0]
+    return message.state == "claimed" and bool(message.reason) and now < message.since + _UNKNOWN_PAUSE_MS
+
+
+def shown_state(message: Message, now: int) -> str:
+    """The state for people: a claim without an outcome is ``unconfirmed``."""
+    lost = message.state == "claimed" and (message.reason or now - message.since >= IN_FLIGHT_MS)
+    return "unconfirmed" if lost else message.state
 
 
 def claim(message: Message, nonce: str, now: int) -> Message:
@@ -133,13 +144,17 @@ def sent(message: Message, nonce: str, provider: str, now: int) -> Message:
     return replace(message, state="sent", nonce="", provider=provider, since=now)
 
 
+def unanswered(message: Message, nonce: str, reason: str, now: int) -> Message:
+    """The call was made and nobody can tell its outcome: still claimed, and said so."""
+    _owned(message, nonce, "left open")
+    return replace(message, reason=reason[:500], since=now)
+
+
 def refused(message: Message, nonce: str, reason: str, now: int, *, final: bool = False) -> Message:
     """Provably not accepted. final: trying again as it is would be refused again."""
     _owned(message, nonce, "refused")
     tries = message.tries + 1
-    return replace(
-        message, state="refused", nonce="", reason=reason[:500], tries=tries, final=final, since=now
-    )
+    return replace(message, state="refused", nonce="", reason=reason[:500], tries=tries, final=final, since=now)
 
 
 def released(message: Message, now: int) -> Message:
@@ -153,11 +168,9 @@ def resend(message: Message, now: int) -> Message:
     """A person asked for it to be sent (again): sent, refused, or claimed without an outcome."""
     if message.state not in ("sent", "refused", "claimed"):
         raise _illegal(message, "sent again")
-    if message.state == "claimed" and now - message.since < IN_FLIGHT_MS:
+    if shown_state(message, now) == "claimed":
         raise ConflictError(f"message {message.id[:12]} is being sent", transient=True)
-    return replace(
-        message, state="pending", nonce="", provider="", reason="", tries=0, final=False, since=now
-    )
+    return replace(message, state="pending", nonce="", provider="", reason="", tries=0, final=False, since=now)
 
 
 def _owned(message: Message, nonce: str, move: str) -> None:
@@ -169,7 +182,7 @@ def _illegal(message: Message, move: str) -> ConflictError:
     return ConflictError(f"message {message.id[:12]} is {message.state} and cannot be {move}")
 
 
-# -------------------------------------------------------------------------------------------------------- message files
+# ---------------------------------------------------------------------------------------------- message files
 
 _ADDRESS = re.compile(r"[^\s@<>()\[\],;:\\\"]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _NAMED = re.compile(r"(?P<name>[^<>\"@,;\\]{1,100}) <(?P<address>[^<>]+)>")
@@ -188,9 +201,7 @@ def parse_message_file(data: bytes, name: str) -> dict[str, Any]:
     to = value.get("to")
     recipients = [to] if isinstance(to, str) else to
     if not isinstance(recipients, list) or not 1 <= len(recipients) <= RECIPIENTS:
-        raise InvalidInputError(
-            f'{name}: "to" must be an address or a list of at most {RECIPIENTS}', hint=_FIELDS
-        )
+        raise InvalidInputError(f'{name}: "to" must be an address or a list of at most {RECIPIENTS}', hint=_FIELDS)
     made: dict[str, Any] = {
         "from": _address(value.get("from"), name, "from"),
         "to": list(dict.fromkeys(_address(one, name, "to") for one in recipients)),
@@ -213,9 +224,7 @@ _FIELDS = 'a message is JSON: {"from", "to", "subject", "text"} and perhaps "htm
 
 def _load(data: bytes, name: str) -> dict[str, Any]:
     if len(data) > 2 * SIZE_LIMIT:
-        raise InvalidInputError(
-            f"{name}: {len(data)} bytes are too much for a message", hint="send a link instead"
-        )
+        raise InvalidInputError(f"{name}: {len(data)} bytes are too much for a message", hint="send a link instead")
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -235,9 +244,7 @@ def _address(value: Any, name: str, field: str) -> str:
 def _line(value: Any, name: str, field: str, limit: int) -> str:
     text = _body(value, name, field)
     if not text.strip() or len(text) > limit or any(ord(c) < 32 or c in "\x7f\x85\u2028\u2029" for c in text):
-        raise InvalidInputError(
-            f'{name}: "{field}" must be one line of at most {limit} characters', hint=_FIELDS
-        )
+        raise InvalidInputError(f'{name}: "{field}" must be one line of at most {limit} characters', hint=_FIELDS)
     return text
 
 

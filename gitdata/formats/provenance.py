@@ -1,8 +1,9 @@
 """Provenance: the in-toto statement of a run, and the note lines that carry it. Pure.
 
-``controller/collect`` builds the statement once, into the run's result record; ``controller/notes`` puts the same bytes
-into the note of the source commit; ``gitdata prov`` reads them back. A statement never changes after it is built (its id
-is its sha256) and never holds a secret: what looks like one is replaced before anything is hashed.
+``controller/collect`` builds the statement once, into the run's result record; ``controller/notes`` puts the
+same bytes into the note of the source commit; ``gitdata prov`` reads them back. A statement never changes
+after it is built (its id is its sha256) and never holds a secret: what looks like one is replaced before
+anything is hashed.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ InputKind: TypeAlias = Literal["stage", "pointer", "git"]
 
 @dataclass(frozen=True, slots=True)
 class InputRecord:
-    """One input of a run. name: as the spec calls it. repo: the stage, pointer or git path. oid: md5, ``.dir`` for folders.
+    """One input of a run. name: as the spec calls it. repo: the stage, pointer or git path. oid: md5,
+    ``.dir`` for folders.
 
-    sha256: of the file, or of a folder's manifest; None if unknown. path: where its pointer or git path lies in the
-    repository. run: the run key that produced it, "" for raw inputs.
+    sha256: of the file, or of a folder's manifest; None if unknown. path: where its pointer or git path lies
+    in the repository. run: the run key that produced it, "" for raw inputs.
     """
 
     name: str
@@ -91,8 +93,9 @@ def statement(
 ) -> dict[str, Any]:
     """The in-toto Statement v1 of one run, small enough for a note line.
 
-    Long lists (command, standard input, environment, in the end the inputs) are replaced by their sha256 and size when
-    the line would not fit otherwise; the whole text is in the source commit. started, finished: milliseconds.
+    Long lists (command, standard input, environment, in the end the inputs) are replaced by their sha256 and
+    size when the line would not fit otherwise; the whole text is in the source commit. started, finished:
+    milliseconds.
     """
     made: dict[str, Any] = {
         "_type": STATEMENT_TYPE,
@@ -168,7 +171,10 @@ def parse_note(body: bytes) -> list[NoteRecord]:
 
 
 def manifest_sha256(listing: Listing) -> str | None:
-    """The sha256 of a directory: that of ``sha256sum``'s lines for its files by path. None if any is unknown."""
+    """The sha256 of a directory: that of ``sha256sum``'s lines for its files by path.
+
+    None if any is unknown.
+    """
     digest = hashlib.sha256()
     for entry in sorted(listing, key=lambda e: e.path.encode(errors="surrogateescape")):
         if entry.sha256 is None:
@@ -187,7 +193,7 @@ def rfc3339(milliseconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
 
 
-# ------------------------------------------------------------------------------------------------------------ pieces
+# ----------------------------------------------------------------------------------------------------- pieces
 
 
 def _record(value: Any) -> NoteRecord | None:
@@ -260,7 +266,7 @@ def _dependency(record: InputRecord) -> dict[str, Any]:
     }
 
 
-# ------------------------------------------------------------------------------------------------------------- secrets
+# ---------------------------------------------------------------------------------------------------- secrets
 
 _SECRET_NAME = re.compile(
     r"secret|token|passw|passphrase|pwd|api[_-]?key|access[_-]?key|private[_-]?key|credential|(?:^|[_-])(?:auth|key)$",
@@ -293,7 +299,7 @@ def _env_value(name: str, value: str) -> str:
     return REDACTED if looks_secret(name) else without_userinfo(value)
 
 
-# ---------------------------------------------------------------------------------------------------------------- size
+# ------------------------------------------------------------------------------------------------------- size
 
 
 def _uri(scheme: str, url: str) -> str:
@@ -309,7 +315,7 @@ def _short(text: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Git paths and words that are not UTF-8 have surrogates in Python: spell them out, JSON cannot carry them."""
+    """Words that are not UTF-8 have surrogates in Python: spell them out, JSON cannot carry them."""
     if isinstance(value, str):
         return value.encode(errors="backslashreplace").decode()
     return [_plain(v) for v in value] if isinstance(value, list) else value

@@ -1,0 +1,70 @@
+"""Requests on the wire: a person pushes one, the controller reads those that are open.
+
+``push_request`` is called by ``job retry``, ``notify resend`` and ``notify release``; ``open_requests`` by
+the controller. A request is fulfilled by deleting its ref in the same atomic push as what was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gitdata.backends.git import Git
+from gitdata.errors import InvalidInputError, RemoteError
+from gitdata.formats.requests import PREFIX, SIZE_LIMIT, Request, dump_request, parse_request
+
+_FETCHED = "refs/gitdata/fetched/requests/"
+_MOST = 1000  # open requests that are looked at in one go
+
+
+def push_request(git: Git, remote: str, request: Request) -> str:
+    """Put the request on the remote (a name or URL) and return its id. The same request twice is one."""
+    name = request.id
+    done = git.push(remote, {request.ref: git.write_blob(dump_request(request))})
+    if not done.accepted:
+        raise RemoteError(
+            f"the remote refused the request: {done.reason}",
+            hint=f"you need the right to push {PREFIX}*",
+        )
+    return name
+
+
+def open_requests(git: Git, url: str, problems: list[str] | None = None) -> dict[str, Request]:
+    """The open requests by id. What cannot be read is left out, with a line for each in ``problems``."""
+    problems = [] if problems is None else problems
+    refs = dict(sorted(git.ls_remote(url, PREFIX + "*").items())[:_MOST])
+    if not refs:
+        return {}
+    try:
+        git.fetch(url, *(f"+{ref}:{_FETCHED}{ref.removeprefix(PREFIX)}" for ref in refs))
+    except RemoteError:
+        # One of them was fulfilled in between, and then git fetches none: take what is still there.
+        git.fetch(url, f"+{PREFIX}*:{_FETCHED}*")
+    sizes = _blob_sizes(git, refs.values())
+    blobs = git.blobs(sha for sha in refs.values() if sizes.get(sha, SIZE_LIMIT + 1) <= SIZE_LIMIT)
+    found: dict[str, Request] = {}
+    for ref, sha in refs.items():
+        if sha not in blobs:
+            if sha in sizes:
+                problems.append(f"{ref}: not a request: too big, or not a blob")
+            continue
+        try:
+            request = parse_request(blobs[sha], ref)
+        except InvalidInputError as error:
+            problems.append(error.message)
+            continue
+        if request.ref == ref:
+            found[request.id] = request
+        else:
+            problems.append(f"{ref}: the name is not the sha256 of the request")
+    return found
+
+
+def _blob_sizes(git: Git, shas: Iterable[str]) -> dict[str, int]:
+    """The sizes of what is here; what is not a blob counts as too big."""
+    out = git.text("cat-file", "--batch-check", input="".join(f"{sha}\n" for sha in shas).encode())
+    sizes: dict[str, int] = {}
+    for line in out.splitlines():
+        sha, kind, *rest = line.split(" ")
+        if rest:
+            sizes[sha] = int(rest[0]) if kind == "blob" else SIZE_LIMIT + 1
+    return sizes
