@@ -1,0 +1,49 @@
+"""Which object store a URL means: the one place that chooses.
+
+Called by the repository, the controller and the workers. S3's client is imported only for an S3 URL.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from gitdata.backends.local import LocalStore
+from gitdata.backends.objects import ObjectStore
+from gitdata.errors import InvalidInputError
+
+_SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<rest>.*)", re.DOTALL)
+
+# DVC's keys for a remote in a folder, and those of all remotes: accepted, nothing to do for gitdata.
+_LOCAL_OPTIONS = frozenset(
+    {"type", "shared", "slow_link_warning", "verify", "protected", "jobs", "checksum_jobs", "no_traverse"}
+)
+
+_NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
+
+
+def open_store(url: str, options: Mapping[str, str] = _NO_OPTIONS) -> ObjectStore:
+    """The store of an absolute path, ``file:///…`` or ``s3://bucket/prefix``. Raises InvalidInputError for others."""
+    match = _SCHEME.fullmatch(url)
+    if match and match["scheme"].lower() == "s3":
+        # Deferred: obstore costs 20 ms to import, and a folder does not need it.
+        from gitdata.backends.s3 import open_s3
+
+        return open_s3(url, options)
+    if match and match["scheme"].lower() != "file":
+        raise InvalidInputError(
+            f"{url}: a remote of the kind {match['scheme']!r} is not supported yet",
+            hint="use a folder or an s3:// URL; `dvc pull` and `dvc push` work with the others",
+        )
+    path = Path(match["rest"] if match else url)
+    if not path.is_absolute():
+        raise InvalidInputError(f"{url!r}: a remote in a folder needs an absolute path")
+    for key in ("version_aware", "worktree"):
+        if options.get(key, "false").lower() == "true":
+            raise InvalidInputError(f"{url}: {key} remotes are not supported", hint=f"remove {key} from the remote")
+    unknown = sorted(options.keys() - _LOCAL_OPTIONS - {"version_aware", "worktree"})
+    if unknown:
+        raise InvalidInputError(f"{url}: a remote in a folder has no option {unknown[0]!r}")
+    return LocalStore(path, url)

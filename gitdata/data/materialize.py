@@ -1,0 +1,139 @@
+"""Listings become files: the last step of checkout, pull and get.
+
+Called with a listing that passed ``parse_dir`` and a source of bytes. Every byte is hashed while it is written, and all
+files of one output are ready beside their places before the first one is moved there: a wrong object, a full disk or a
+kill before that changes nothing. It must never write through a symlink: every folder is opened from its parent.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+from gitdata.backends.local import write_all
+from gitdata.data.folders import FOLDER, Folders, exists, opened, remove
+from gitdata.data.hashing import Digest, Hasher
+from gitdata.errors import ConflictError, MissingDataError
+from gitdata.formats.dvcdir import check_paths
+from gitdata.model import Entry, Listing
+
+Source: TypeAlias = Callable[[str], Iterable[bytes]]
+"""oid -> its bytes in pieces: ``cache.stream``, or one that reads a remote."""
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def write_listing(
+    listing: Listing, source: Source, dest: Path, *, old: Listing | None = None, within: Path | None = None
+) -> Listing:
+    """Make the folder ``dest`` hold ``listing``; returns it with the sizes and sha256 of the files that were written.
+
+    old: what the folder is known to hold now; files of it that stay the same are not touched, files that are gone from
+    the listing are removed, everything else in the folder is left alone. Without ``old`` the folder must not exist.
+    within: a folder from which on no part of ``dest``'s path may be a symlink (the root of the repository).
+    """
+    check_paths([entry.path for entry in listing])
+    before = {entry.path: entry.oid for entry in old or ()}
+    todo = [entry for entry in listing if before.get(entry.path) != entry.oid]
+    with opened(dest.parent, within) as parent:
+        if old is None and exists(parent, dest.name):
+            raise ConflictError(f"{dest} exists", hint="move it away, or choose another place")
+        scratch = f".{secrets.token_hex(8)}.gitdata-tmp"
+        os.mkdir(scratch, 0o777, dir_fd=parent)
+        try:
+            staging = os.open(scratch, FOLDER, dir_fd=parent)
+            try:
+                written = _stage(staging, todo, source, fresh=old is None)
+                if old is not None:
+                    _apply(parent, dest.name, staging, todo, sorted(before.keys() - {e.path for e in listing}))
+            finally:
+                os.close(staging)
+            if old is None:
+                os.rename(scratch, dest.name, src_dir_fd=parent, dst_dir_fd=parent)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True, dir_fd=parent)
+        os.fsync(parent)
+    return tuple(written.get(entry.path, entry) for entry in listing)
+
+
+def write_file(entry: Entry, source: Source, dest: Path, *, replace: bool = False, within: Path | None = None) -> Entry:
+    """One file, executable if the entry says so. Without ``replace`` it must not exist."""
+    with opened(dest.parent, within) as parent:
+        if not replace and exists(parent, dest.name):
+            raise ConflictError(f"{dest} exists", hint="move it away, or choose another place")
+        scratch = f".{secrets.token_hex(8)}.gitdata-tmp"
+        try:
+            digest = _write(parent, scratch, entry, source)
+            os.rename(scratch, dest.name, src_dir_fd=parent, dst_dir_fd=parent)
+        finally:
+            remove(parent, scratch)
+        os.fsync(parent)
+    return Entry(entry.path, entry.oid, digest.size, entry.exec, digest.sha256)
+
+
+def _stage(staging: int, todo: Listing | list[Entry], source: Source, *, fresh: bool) -> dict[str, Entry]:
+    """Write all files: in their places if the folder is fresh, else under numbers."""
+    written = {}
+    with Folders(staging) as folders:
+        for number, entry in enumerate(todo):
+            parent, _, name = entry.path.rpartition("/")
+            folder, file = (folders.make(parent), name) if fresh else (staging, str(number))
+            digest = _write(folder, file, entry, source)
+            written[entry.path] = Entry(entry.path, entry.oid, digest.size, entry.exec, digest.sha256)
+    return written
+
+
+def _apply(parent: int, name: str, staging: int, todo: list[Entry], gone: list[str]) -> None:
+    """Move what is ready to its places and remove what is gone. Only renames and unlinks: nothing that fills a disk."""
+    target = os.open(name, FOLDER, dir_fd=parent)
+    try:
+        new = {entry.path for entry in todo}
+        clash = [path for path in gone if _in_the_way(path, new)]
+        with Folders(target) as folders:
+            _unlink_all(folders, clash)
+            for number, entry in enumerate(todo):
+                folder, _, file = entry.path.rpartition("/")
+                os.rename(str(number), file, src_dir_fd=staging, dst_dir_fd=folders.make(folder))
+            _unlink_all(folders, [path for path in gone if path not in set(clash)])
+    finally:
+        os.close(target)
+
+
+def _in_the_way(path: str, new: set[str]) -> bool:
+    """Whether a file that goes stands where a new one needs a folder, or lies in a folder that becomes a file."""
+    while path := path.rpartition("/")[0]:
+        if path in new:
+            return True
+    return False
+
+
+def _unlink_all(folders: Folders, paths: list[str]) -> None:
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        descriptor = folders.open(folder)
+        if descriptor is not None:
+            remove(descriptor, name)
+    for folder in sorted({p.rpartition("/")[0] for p in paths}, key=len, reverse=True):
+        folders.prune(folder)
+
+
+def _write(folder: int, name: str, entry: Entry, source: Source) -> Digest:
+    hasher = Hasher()
+    descriptor = os.open(name, _NEW, 0o777 if entry.exec else 0o666, dir_fd=folder)
+    try:
+        for piece in source(entry.oid):
+            hasher.update(piece)
+            write_all(descriptor, piece)
+    finally:
+        os.close(descriptor)
+    digest = hasher.digest()
+    if digest.md5 != entry.oid:
+        raise MissingDataError(
+            f"{entry.path}: the object {entry.oid} has other bytes (their md5 is {digest.md5})",
+            hint="remove it from the cache and run `gitdata pull`",
+        )
+    return digest

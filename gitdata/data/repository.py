@@ -1,0 +1,211 @@
+"""A repository on this machine: where git, the cache, the remotes and the pointers are.
+
+Called by every command. Everything is read when it is asked for, nothing is kept; DVC's configuration files count in
+DVC's order. It must never import what a clean `gitdata status` does not need.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import posixpath
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from gitdata.backends.git import Git
+from gitdata.backends.objects import ObjectStore
+from gitdata.backends.stores import open_store
+from gitdata.data.cache import Cache
+from gitdata.data.dvcsettings import load_config
+from gitdata.errors import BusyError, InvalidInputError, NotARepositoryError
+from gitdata.formats.dvc import Pointer, output_path, parse_pointer
+from gitdata.formats.dvcconfig import Config, RemoteConfig, remotes
+
+LOCK_SECONDS = 3.0
+
+
+class Repository:
+    """root: the top of the work tree. git_dir: this worktree's own; common_dir: shared by all worktrees."""
+
+    def __init__(self, root: Path, git_dir: Path, common_dir: Path) -> None:
+        self.root = root
+        self.git_dir = git_dir
+        self.common_dir = common_dir
+        self.git = Git(root)
+
+    @classmethod
+    def open(cls, path: Path | None = None) -> Repository:
+        """The repository around ``path`` (default: here). Raises NotARepositoryError."""
+        repository = cls.find(path)
+        if not (repository.root / ".dvc").is_dir():
+            raise NotARepositoryError(
+                f"{repository.root}: not a gitdata repository yet", hint="run `gitdata init` here"
+            )
+        return repository
+
+    @classmethod
+    def find(cls, path: Path | None = None) -> Repository:
+        """As ``open``, for a git repository that may not have been initialised."""
+        place = Path(path or Path.cwd()).absolute()
+        done = Git(place).call(
+            "rev-parse", "--path-format=absolute", "--show-toplevel", "--absolute-git-dir", "--git-common-dir"
+        )
+        lines = done.stdout.decode(errors="surrogateescape").splitlines()
+        if done.returncode != 0 or len(lines) != 3:
+            raise NotARepositoryError(
+                f"{place}: no git work tree here", hint="run this inside one, or `git init` first"
+            )
+        return cls(Path(lines[0]), Path(lines[1]), Path(lines[2]))
+
+    # ------------------------------------------------------------------------------------------------ configuration
+
+    @cached_property
+    def config(self) -> Config:
+        """DVC's configuration, all files merged; relative paths are resolved."""
+        return load_config(self.root)
+
+    @cached_property
+    def cache(self) -> Cache:
+        settings = self.config.get("cache", {})
+        folder = Path(settings.get("dir") or self.root / ".dvc/cache")
+        return Cache(folder, shared=settings.get("shared") == "group")
+
+    def remote_config(self, name: str | None = None) -> RemoteConfig:
+        """The remote of that name, or the default one. Raises InvalidInputError."""
+        known = remotes(self.config)
+        wanted = (name or self.config.get("core", {}).get("remote", "")).lower()
+        if not wanted:
+            raise InvalidInputError(
+                "no data remote is set", hint="gitdata init --remote URL (a folder or s3://bucket/prefix)"
+            )
+        if wanted not in known:
+            raise InvalidInputError(f"no data remote named {wanted!r}", hint=f"known: {', '.join(known) or 'none'}")
+        return known[wanted]
+
+    def remote(self, name: str | None = None) -> ObjectStore:
+        config = self.remote_config(name)
+        return open_store(config.url, config.options)
+
+    # ----------------------------------------------------------------------------------------------------- pointers
+
+    def pointers(self) -> dict[str, Pointer]:
+        """The pointers of the work tree, tracked or not, by path."""
+        listed = self.git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.dvc")
+        names = sorted({line.decode(errors="surrogateescape") for line in listed.split(b"\0")[:-1]})
+        found = {}
+        for name in names:
+            path = self.root / name
+            try:
+                if path.is_file():
+                    found[name] = parse_pointer(path.read_bytes(), name)
+            except FileNotFoundError:
+                continue
+        check_outputs(found)
+        return found
+
+    def relative(self, path: Path) -> str:
+        """A path as it is named inside the repository. Raises InvalidInputError if it is not inside."""
+        full = Path(os.path.normpath(Path.cwd() / path))
+        place = full.parent.resolve() / full.name
+        try:
+            return place.relative_to(self.root.resolve()).as_posix()
+        except ValueError as error:
+            raise InvalidInputError(f"{path}: outside of the repository {self.root}") from error
+
+    # --------------------------------------------------------------------------------------------------------- lock
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Exclude other writers, gitdata's and DVC's: its lock is ours. Raises BusyError after 3 seconds."""
+        if self.config.get("core", {}).get("hardlink_lock", "false").lower() == "true":
+            raise InvalidInputError(
+                "core.hardlink_lock is set: gitdata and DVC could not see each other's lock",
+                hint="dvc config --unset core.hardlink_lock",
+            )
+        folder = self.root / ".dvc/tmp"
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            self._acquire(descriptor)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f" {os.getpid()}\n".encode(), 0)
+            self._respect_rwlock(folder / "rwlock")
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _acquire(self, descriptor: int) -> None:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline:
+                    holder = os.pread(descriptor, 64, 0).decode(errors="replace").strip() or "unknown"
+                    raise BusyError(
+                        f"another gitdata or DVC process (pid {holder}) works in {self.root}",
+                        hint="wait for it and try again",
+                    ) from error
+                time.sleep(0.05)
+
+    def _respect_rwlock(self, file: Path) -> None:
+        """`dvc repro` drops the lock while a command runs, and keeps its claims in this file."""
+        try:
+            claims = json.loads(file.read_bytes() or b"{}")
+        except (FileNotFoundError, ValueError):
+            return
+        for path, holders in [*claims.get("write", {}).items(), *claims.get("read", {}).items()]:
+            for holder in holders if isinstance(holders, list) else [holders]:
+                pid = holder.get("pid") if isinstance(holder, dict) else None
+                if isinstance(pid, int) and pid > 0 and pid != os.getpid() and _alive(pid):
+                    raise BusyError(
+                        f"{path} is in use by {str(holder.get('cmd', ''))[:80]!r} (pid {pid})", hint="wait for it"
+                    )
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def pointers_at(git: Git, treeish: str) -> dict[str, Pointer]:
+    """The pointers of a tree, by path."""
+    entries = [e for e in git.ls_tree(treeish) if e.path.endswith(".dvc") and e.mode in ("100644", "100755")]
+    blobs = git.blobs(e.sha for e in entries)
+    found = {e.path: parse_pointer(blobs[e.sha], e.path) for e in entries if posixpath.basename(e.path) != ".dvc"}
+    check_outputs(found)
+    return found
+
+
+def check_outputs(pointers: dict[str, Pointer]) -> None:
+    """Raises InvalidInputError where two pointers claim one path, or one inside the other's."""
+    owner: dict[str, str] = {}
+    for name, pointer in pointers.items():
+        for out in pointer.outs:
+            path = output_path(name, pointer, out)
+            if path in owner:
+                raise InvalidInputError(
+                    f"{path} is an output of both {owner[path]} and {name}", hint="remove one of the two pointers"
+                )
+            owner[path] = name
+    for path, name in owner.items():
+        for parent in _parents(path):
+            if parent in owner:
+                raise InvalidInputError(
+                    f"{path} ({name}) lies inside {parent} ({owner[parent]})", hint="remove one of the two pointers"
+                )
+
+
+def _parents(path: str) -> Iterable[str]:
+    while path := path.rpartition("/")[0]:
+        yield path

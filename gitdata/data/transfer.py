@@ -1,0 +1,211 @@
+"""Objects between the cache and a remote, many at once, each verified before it gets its name.
+
+Called by push, pull, the controller and the workers. DVC takes a ``.dir`` on a remote for the proof that all its
+members are there, so it goes up last and is never itself believed: every member is asked for. What comes down is hashed
+first and named afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import TypeAlias, TypeVar
+
+from gitdata.backends.local import sync_folder, write_all
+from gitdata.backends.objects import ObjectStore
+from gitdata.data.cache import Cache
+from gitdata.data.hashing import Digest, Hasher, hash_bytes
+from gitdata.errors import MissingDataError
+from gitdata.formats.dvcdir import MAX_DIR_BYTES, object_key, parse_dir
+from gitdata.model import Listing
+
+WORKERS = 16
+LIST_FROM = 256  # from so many wanted objects on, listing the prefix is cheaper than asking for each
+
+Progress: TypeAlias = Callable[[int, int, int], None]
+"""(objects done, objects in all, bytes done)."""
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """objects: how many moved. bytes: their sizes together. present: how many were there already."""
+
+    objects: int
+    bytes: int
+    present: int
+
+
+def missing(store: ObjectStore, oids: Iterable[str]) -> set[str]:
+    """Those that are not on the remote. A ``.dir`` says nothing about its members: name them too."""
+    wanted = set(oids)
+    return wanted - _sizes(store, wanted).keys()
+
+
+def _sizes(store: ObjectStore, oids: set[str]) -> dict[str, int]:
+    """oid -> size of those that are on the remote."""
+    if len(oids) < LIST_FROM:
+        found = zip(oids, _each(oids, lambda oid: store.head(object_key(oid))), strict=True)
+        return {oid: info.size for oid, info in found if info is not None}
+    keys = {object_key(oid): oid for oid in oids}
+    return {keys[info.key]: info.size for info in store.list("files/md5/") if info.key in keys}
+
+
+def push_objects(
+    store: ObjectStore, cache: Cache, oids: Iterable[str], progress: Progress | None = None
+) -> Transferred:
+    """Bring objects to the remote: files and members of directories first, then the ``.dir`` objects.
+
+    Raises MissingDataError before anything moves if one is neither here nor there.
+    """
+    roots = set(oids)
+    listings = {oid: _listing(store, cache, oid) for oid in roots if oid.endswith(".dir")}
+    members = {entry.oid for listing in listings.values() for entry in listing}
+    files = members | {oid for oid in roots if not oid.endswith(".dir")}
+    there = _sizes(store, files | listings.keys())
+    todo = {oid for oid in files | listings.keys() if not _is_there(cache, there, oid)}
+    lost = sorted(oid for oid in todo if not cache.has(oid))
+    if lost:
+        raise MissingDataError(
+            f"{len(lost)} objects are neither in the cache nor on {store.url}, the first is {lost[0]}",
+            hint="bring the files back and run `gitdata add` on them",
+        )
+    count = _Count(len(todo), progress)
+
+    def send(oid: str) -> None:
+        path = cache.path(oid)
+        store.upload(object_key(oid), path, oid.removesuffix(".dir"))
+        count.add(path.stat().st_size)
+
+    _all(sorted(todo - listings.keys()), send)
+    _all(sorted(todo & listings.keys()), send)
+    return Transferred(len(todo), count.bytes, len(files | listings.keys()) - len(todo))
+
+
+def _is_there(cache: Cache, there: dict[str, int], oid: str) -> bool:
+    """An object of another size than ours is not the object."""
+    size = cache.size(oid)
+    return oid in there and (size is None or size == there[oid])
+
+
+def _listing(store: ObjectStore, cache: Cache, oid: str) -> Listing:
+    return cache.listing(oid) if cache.has(oid) else read_listing(store, oid)
+
+
+def pull_objects(
+    store: ObjectStore, cache: Cache, oids: Iterable[str], progress: Progress | None = None
+) -> Transferred:
+    """Bring objects to the cache: members first, then the ``.dir`` objects.
+
+    Raises MissingDataError if the remote has not one of them or has other bytes under its name; what came stays.
+    """
+    roots = set(oids)
+    known = {oid for oid in roots if oid.endswith(".dir") and cache.has(oid)}
+    fresh = sorted(oid for oid in roots if oid.endswith(".dir") and oid not in known)
+    bodies = dict(zip(fresh, _each(fresh, lambda oid: read_object(store, oid)), strict=True))
+    listings = [cache.listing(oid) for oid in known] + [parse_dir(body, oid) for oid, body in bodies.items()]
+    files = {entry.oid for listing in listings for entry in listing}
+    files |= {oid for oid in roots if not oid.endswith(".dir")}
+    todo = sorted(oid for oid in files if not cache.has(oid))
+    count = _Count(len(todo) + len(bodies), progress)
+
+    def fetch(oid: str) -> None:
+        with cache.writer() as writer:
+            for piece in store.stream(object_key(oid)):
+                writer.write(piece)
+            count.add(writer.keep(expect=oid).size)
+
+    _all(todo, fetch)
+    for body in bodies.values():
+        count.add(cache.add_bytes(body, directory=True).size)
+    return Transferred(count.total, count.bytes, len(files) + len(known) - len(todo))
+
+
+def read_listing(store: ObjectStore, oid: str) -> Listing:
+    """A ``.dir`` of the remote, verified and checked."""
+    return parse_dir(read_object(store, oid), oid)
+
+
+def read_object(store: ObjectStore, oid: str) -> bytes:
+    pieces, size = [], 0
+    for piece in store.stream(object_key(oid)):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_DIR_BYTES:
+            raise MissingDataError(f"{oid} on {store.url} is too big for a directory listing")
+    data = b"".join(pieces)
+    _check(store, oid, hash_bytes(data))
+    return data
+
+
+def _check(store: ObjectStore, oid: str, digest: Digest) -> None:
+    if digest.md5 != oid.removesuffix(".dir"):
+        raise MissingDataError(
+            f"{oid} on {store.url} has other bytes under its name (their md5 is {digest.md5})",
+            hint="the remote is damaged: delete that object and push the data again from a clone that has it",
+        )
+
+
+def fetch_object(store: ObjectStore, oid: str, dest: Path, *, mode: int = 0o444) -> Digest:
+    """One object of the remote as the file ``dest``, in a folder that exists: verified and whole, or not at all."""
+    scratch = dest.with_name(f".{secrets.token_urlsafe(16)}.tmp")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        hasher = Hasher()
+        for piece in store.stream(object_key(oid)):
+            hasher.update(piece)
+            write_all(descriptor, piece)
+        digest = hasher.digest()
+        _check(store, oid, digest)
+        os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+        scratch.rename(dest)
+        sync_folder(dest.parent)
+    finally:
+        os.close(descriptor)
+        scratch.unlink(missing_ok=True)
+    return digest
+
+
+class _Count:
+    """How far a transfer is."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self.total, self.done, self.bytes = total, 0, 0
+        self._progress = progress
+        self._lock = Lock()
+
+    def add(self, size: int) -> None:
+        with self._lock:
+            self.done += 1
+            self.bytes += size
+            if self._progress:
+                self._progress(self.done, self.total, self.bytes)
+
+
+def _all(items: Iterable[_T], work: Callable[[_T], None]) -> None:
+    for _ in _each(items, work):
+        pass
+
+
+def _each(items: Iterable[_T], work: Callable[[_T], _R]) -> Iterator[_R]:
+    """``map`` over threads, in order; the first error stops what has not begun."""
+    todo = list(items)
+    if len(todo) <= 1:
+        yield from map(work, todo)
+        return
+    with ThreadPoolExecutor(min(WORKERS, len(todo))) as pool:
+        futures = [pool.submit(work, item) for item in todo]
+        try:
+            for future in futures:
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
