@@ -1,8 +1,8 @@
 """From an input expression and the listings of its repos to the ordered datums of a run.
 
-Pure. The planner calls ``enumerate_datums``, ``notify`` uses ``match`` alone. The order is a promise (cross: the first
-input varies fastest; union: concatenation; matches by path), and a listing gives the same datums in whatever order its
-entries arrive. What a glob means is in ``gitdata.globs``.
+Pure. The planner calls ``enumerate_datums``, ``notify`` uses ``match`` alone. The order is a promise (cross:
+the first input varies fastest; union: concatenation; matches by path), and a listing gives the same datums in
+whatever order its entries arrive. What a glob means is in ``gitdata.globs``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _path = attrgetter("path")
 def enumerate_datums(stage_key: str, expression: Input, listings: Mapping[str, Listing]) -> list[Datum]:
     """The datums of a stage, in order, no two with one id. listings: by ``PfsInput.repo``.
 
-    Raises InvalidInputError for a bad glob, for a path that is not valid Unicode and for more than MAX_DATUMS.
+    Raises InvalidInputError for a bad glob, for a path that is not valid Unicode and for more than
+    MAX_DATUMS.
     """
     pieces: dict[int, bytes] = {}  # an input that stands in many datums of a cross is put into bytes once
     found: dict[str, Datum] = {}
@@ -81,17 +82,16 @@ def match(glob: str, listing: Listing) -> list[tuple[str, Listing]]:
     if compiled.is_root:
         return [("/", entries)]
     paths = [entry.path for entry in entries]
-    return [
-        (path, entries[low:high]) for path, low, high in sorted(_walk(compiled, paths), key=itemgetter(0))
-    ]
+    return [(path, entries[low:high]) for path, low, high in sorted(_walk(compiled, paths), key=itemgetter(0))]
 
 
 def _walk(glob: Glob, paths: list[str]) -> Iterator[tuple[str, int, int]]:
-    """Matches as (path, first, end) over the sorted ``paths``. Each folder is entered once, with the state its name leads
-    to; a folder in which nothing can match any more is passed over by bisection."""
-    folders: list[tuple[str, State]] = [
-        ("", glob.start["/"])
-    ]  # those around the current path, outermost first
+    """Matches as (path, first, end) over the sorted ``paths``.
+
+    Each folder is entered once, with the state its name leads to; a folder in which nothing can match any more is
+    passed over by bisection.
+    """
+    folders: list[tuple[str, State]] = [("", glob.start["/"])]  # those around the current path, outermost first
     at = 0
     while at < len(paths):
         path = paths[at]

@@ -1,10 +1,11 @@
 """Pachyderm's globs as automata: one pass over a path, whatever the pattern; nothing backtracks.
 
-Pure. ``datums`` walks listings with them, the spec reader asks ``check_glob``. Patterns and paths are both untrusted: the
-work is bounded by their lengths, and the states that are kept are bounded too.
+Pure. ``datums`` walks listings with them, the spec reader asks ``check_glob``. Patterns and paths are both
+untrusted: the work is bounded by their lengths, and the states that are kept are bounded too.
 
-A path here has a leading ``/`` and no trailing one; the whole input is ``/`` and only the globs ``/`` and "" match it.
-``*`` and ``?`` stop at ``/``, ``**`` does not; ``[a-z]``, ``[!a]``, ``{a,b}``, ``\\`` and capture groups ``( )`` as in DESIGN.
+A path here has a leading ``/`` and no trailing one; the whole input is ``/`` and only the globs ``/`` and ""
+match it. ``*`` and ``?`` stop at ``/``, ``**`` does not; ``[a-z]``, ``[!a]``, ``{a,b}``, ``\\`` and capture
+groups ``( )`` as in DESIGN.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class GlobError(ValueError):
 
 
 class Glob:
-    """A compiled glob. ``start``: the state before the first ``/`` of a path; stepping is ``state[character]``."""
+    """A compiled glob. ``start``: the state before the first ``/`` of a path; stepping is
+    ``state[character]``.
+    """
 
     def __init__(self, pattern: str) -> None:
         self.pattern = canonical(pattern)

@@ -1,8 +1,9 @@
 """The ids on which every reuse rests: sha256 over canonical JSON (RFC 8785) with a version field.
 
-Pure. Written down with golden vectors in ``docs/formats.md``; a change here is a change of format. Everything hashed is
-made of objects with ASCII keys, arrays, strings, integers and booleans: for those, ``json.dumps`` with sorted keys is
-RFC 8785 (a test holds it against the ``rfc8785`` package). Maps with a user's keys are hashed as sorted pairs.
+Pure. Written down with golden vectors in ``docs/formats.md``; a change here is a change of format. Everything
+hashed is made of objects with ASCII keys, arrays, strings, integers and booleans: for those, ``json.dumps``
+with sorted keys is RFC 8785 (a test holds it against the ``rfc8785`` package). Maps with a user's keys are
+hashed as sorted pairs.
 """
 
 from __future__ import annotations
@@ -75,9 +76,7 @@ def datum_input_bytes(one: DatumInput) -> bytes:
 
 def datum_id_of(stage_key: str, inputs: Iterable[bytes]) -> str:
     """The id of a datum from the ``datum_input_bytes`` of its inputs."""
-    return sha256(
-        b'{"inputs":[%b],"kind":"datum","stage_key":"%b","v":1}' % (b",".join(inputs), stage_key.encode())
-    )
+    return sha256(b'{"inputs":[%b],"kind":"datum","stage_key":"%b","v":1}' % (b",".join(inputs), stage_key.encode()))
 
 
 def run_key(stage_key: str, datum_ids: Iterable[str]) -> str:
@@ -110,8 +109,6 @@ def message_id(target: str, message: Any) -> str:
 
 def job_name(stage: str, remote_url: str, zone: str, run_key: str, attempt: int) -> str:
     """The deterministic name of one attempt at a run, a DNS label of at most 63 characters."""
-    safe = (
-        "".join(c if c.isascii() and c.isalnum() else "-" for c in stage.lower())[:30].strip("-") or "stage"
-    )
+    safe = "".join(c if c.isascii() and c.isalnum() else "-" for c in stage.lower())[:30].strip("-") or "stage"
     owner = sha256(canonical({"v": 1, "kind": "job", "remote": remote_url, "zone": zone, "run_key": run_key}))
     return f"{safe}-{owner[:10]}-{attempt}"

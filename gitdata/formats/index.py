@@ -1,8 +1,8 @@
-"""The datum index: segments that workers flush, packs that the controller makes of them (``docs/formats.md`` section 5).
+"""The datum index, ``docs/formats.md`` section 5: segments that workers flush, packs that the controller makes.
 
-Workers write segments, ``collect`` writes packs, ``facts`` reads both before planning. An object is only ever added;
-``fold_index`` says what all of them together mean, in whatever order they were read. Nothing here knows whether the bytes
-of an output still exist: the caller proves that and may refuse a result (``usable``).
+Workers write segments, ``collect`` writes packs, ``facts`` reads both before planning. An object is only ever
+added; ``fold_index`` says what all of them together mean, in whatever order they were read. Nothing here
+knows whether the bytes of an output still exist: the caller proves that and may refuse a result (``usable``).
 """
 
 from __future__ import annotations
@@ -70,9 +70,7 @@ def _result_json(r: DatumResult) -> dict[str, Any]:
         "recovered": r.recovered,
     }
     if r.failure is None:
-        line["out"] = [
-            (e.path, e.oid, e.sha256, e.size, e.exec) for e in sorted(r.outputs, key=lambda e: e.path)
-        ]
+        line["out"] = [(e.path, e.oid, e.sha256, e.size, e.exec) for e in sorted(r.outputs, key=lambda e: e.path)]
     else:
         line["failure"] = {
             "kind": r.failure.kind,
@@ -101,14 +99,8 @@ def parse_index(data: bytes, name: str = "datum index") -> IndexObject:
 
 def _result(f: Fields) -> DatumResult:
     failure = _failure(f.object("failure")) if f.has("failure") else None
-    outputs = (
-        ()
-        if failure
-        else tuple(
-            f.entry("out", path, oid, size, exec, digest)
-            for path, oid, digest, size, exec in f.rows("out", 5)
-        )
-    )
+    rows = f.rows("out", 5) if failure is None else iter(())
+    outputs = tuple(f.entry("out", path, oid, size, exec, digest) for path, oid, digest, size, exec in rows)
     return DatumResult(
         datum=f.text("datum", SHA256),
         outputs=outputs,
@@ -141,8 +133,11 @@ def _failure(f: Fields) -> Failure:
 def fold_index(
     objects: Mapping[str, IndexObject], usable: Callable[[DatumResult], bool] | None = None
 ) -> dict[str, DatumResult]:
-    """What the objects (by name) say of each datum: success, then recovered, then failure; of equals the one in a pack,
-    then the one in the object with the smaller name. ``usable`` refuses results, for example those without their bytes."""
+    """What the objects, by name, say of each datum together.
+
+    A success, then a recovered datum, then a failure; of equals the one in a pack, then the one in the object with the
+    smaller name. ``usable`` refuses results: those without their bytes, failures of another attempt (``job``).
+    """
     replaced = {name for o in objects.values() for name in o.replaces}
     folded: dict[str, DatumResult] = {}
     ordered = sorted((n for n in objects if n not in replaced), key=lambda n: (objects[n].kind != "pack", n))
@@ -161,16 +156,21 @@ def _rank(result: DatumResult) -> int:
 
 
 def merge(objects: Mapping[str, IndexObject]) -> tuple[tuple[DatumResult, ...], tuple[str, ...]]:
-    """(results, replaces) of the pack that takes the place of ``objects``: with what these replaced, too, so that a reader
-    of the newest pack skips them all."""
+    """(results, replaces) of the pack that takes the place of ``objects``.
+
+    It replaces what these replaced, too, so that a reader of the newest pack skips them all.
+    """
     results = fold_index(objects)
     names = set(objects).union(*(o.replaces for o in objects.values()))
     return tuple(results[datum] for datum in sorted(results)), tuple(sorted(names))
 
 
 def choose_merge(sizes: Sequence[int]) -> int:
-    """How many of the packs, whose sizes are given newest first, become one: while the newest is at least half as big as
-    the one before. 1: the newest stays alone. This keeps the number of packs logarithmic and each byte rewritten seldom."""
+    """How many of the packs, whose sizes are given newest first, become one; 1: the newest stays alone.
+
+    While the newest is at least half as big as the one before, the two become one. So the number of packs stays
+    logarithmic, and a byte is seldom written again.
+    """
     if not sizes:
         return 0
     count, size = 1, sizes[0]

@@ -1,8 +1,9 @@
-"""Where everything lies under a remote: the table of ``docs/formats.md`` section 2, and its inverse for listings.
+"""Where everything lies under a remote: the table of ``docs/formats.md`` section 2, and its inverse for
+listings.
 
-Every step that reads or writes the object store builds its keys here. Parts come from plans, records and other people's
-listings, so each is checked: a part that does not have its shape never becomes a key. Data objects (``files/md5/…``) are
-``gitdata.formats.dvc``'s.
+Every step that reads or writes the object store builds its keys here. Parts come from plans, records and
+other people's listings, so each is checked: a part that does not have its shape never becomes a key. Data
+objects (``files/md5/…``) are ``gitdata.formats.dvc``'s.
 """
 
 from __future__ import annotations

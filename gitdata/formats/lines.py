@@ -1,7 +1,7 @@
 """Reading canonical JSON lines that anybody may have written: every field is asked for by name and type.
 
-Used by the readers of plans and of the datum index. A ``Fields`` wraps one JSON object and raises InvalidInputError naming
-the object and the line; it never guesses and never coerces.
+Used by the readers of plans and of the datum index. A ``Fields`` wraps one JSON object and raises
+InvalidInputError naming the object and the line; it never guesses and never coerces.
 """
 
 from __future__ import annotations
@@ -140,9 +140,7 @@ def header(values: list[Any], name: str, kinds: tuple[str, ...]) -> Fields:
     fields = Fields(values[0], f"{name}: line 1")
     version = fields.number("v")
     if version != 1:
-        raise InvalidInputError(
-            f"{name}: version {version} is newer than this gitdata", hint="upgrade gitdata"
-        )
+        raise InvalidInputError(f"{name}: version {version} is newer than this gitdata", hint="upgrade gitdata")
     if fields.text("kind") not in kinds:
         raise fields.bad(f"not a {' or '.join(kinds)}")
     return fields

@@ -1,7 +1,7 @@
 """The body of a ``plans/<sha256>`` object: what one job works through (``docs/formats.md`` section 4).
 
-Written by the controller before a job starts, read by every worker of that job. A plan names secrets, never their values.
-The reader takes nothing on trust but that the bytes have the digest they were asked for by.
+Written by the controller before a job starts, read by every worker of that job. A plan names secrets, never
+their values. The reader takes nothing on trust but that the bytes have the digest they were asked for by.
 """
 
 from __future__ import annotations
@@ -70,9 +70,7 @@ def _datum(f: Fields) -> Datum:
 
 
 def _input(f: Fields) -> DatumInput:
-    entries = tuple(
-        f.entry("entries", path, oid, size, exec) for path, oid, exec, size in f.rows("entries", 4)
-    )
+    entries = tuple(f.entry("entries", path, oid, size, exec) for path, oid, exec, size in f.rows("entries", 4))
     match = f.text("match")
     if not match.startswith("/"):
         raise f.bad("match does not begin with /")

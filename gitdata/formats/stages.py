@@ -1,7 +1,8 @@
-"""A normalised stage as JSON and back, for plans and for programs that want to read it. Strict, and light to import.
+"""A normalised stage as JSON and back, for plans and for programs that want to read it. Strict, and light to
+import.
 
-Not a spec file: those are people's and are read by ``gitdata.formats.spec``. Everything is an integer, a text, an array of
-pairs or an object with fixed keys, so that it can stand in canonical JSON.
+Not a spec file: those are people's and are read by ``gitdata.formats.spec``. Everything is an integer, a
+text, an array of pairs or an object with fixed keys, so that it can stand in canonical JSON.
 """
 
 from __future__ import annotations
@@ -38,8 +39,7 @@ def stage_json(stage: Stage) -> dict[str, Any]:
             "err_stdin": None if t.err_stdin is None else list(t.err_stdin),
             "env": [list(pair) for pair in t.env],
             "secrets": [
-                {"name": s.name, "key": s.key, "env_var": s.env_var, "mount_path": s.mount_path}
-                for s in t.secrets
+                {"name": s.name, "key": s.key, "env_var": s.env_var, "mount_path": s.mount_path} for s in t.secrets
             ],
             "accept_return_code": list(t.accept_return_code),
             "working_dir": t.working_dir,
@@ -109,8 +109,7 @@ def _transform(f: Fields) -> Transform:
         err_stdin=None if f.value("err_stdin") is None else f.texts("err_stdin"),
         env=f.pairs("env"),
         secrets=tuple(
-            Secret(s.text("name"), s.text("key"), s.text("env_var"), s.text("mount_path"))
-            for s in f.objects("secrets")
+            Secret(s.text("name"), s.text("key"), s.text("env_var"), s.text("mount_path")) for s in f.objects("secrets")
         ),
         accept_return_code=tuple(codes),
         working_dir=f.text("working_dir"),

@@ -1,0 +1,107 @@
+"""A spec file's bytes to its documents, as plain values: the first step of reading a spec.
+
+Called by ``spec`` alone. JSON, also several documents one after the other as Pachyderm's own examples have,
+or YAML. The bytes are anybody's: size and depth are capped, a key that stands twice is refused, aliases are
+never followed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from gitdata.errors import InvalidInputError
+from gitdata.formats.yaml12 import load_yaml_documents
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def read_documents(data: bytes, file: str) -> list[dict[str, Any]]:
+    """The documents of a spec file, in order, at least one. Raises InvalidInputError naming the file."""
+    if len(data) > MAX_BYTES:
+        raise InvalidInputError(f"{file}: {len(data)} bytes are too many for a spec (limit: {MAX_BYTES})")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{file}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    found = _json_or_yaml(text, file)
+    documents = [d for d in found if d is not None]  # an empty YAML document, as after a last ---
+    if not documents:
+        raise InvalidInputError(f"{file}: empty; write a spec or remove the file")
+    for document in documents:
+        if not isinstance(document, dict):
+            raise InvalidInputError(f"{file}: not an object; a spec begins with pipeline, transform, input")
+        _check(document, file, 0)
+    return documents
+
+
+def _json_or_yaml(text: str, file: str) -> list[Any]:
+    is_json = file.lower().endswith(".json")
+    if not is_json and not text.lstrip().startswith("{"):
+        return load_yaml_documents(text.encode(), file)
+    try:
+        return _json(text, file)
+    except InvalidInputError:
+        if is_json:
+            raise
+        try:
+            return load_yaml_documents(text.encode(), file)
+        except InvalidInputError:
+            pass
+        raise
+
+
+def _json(text: str, file: str) -> list[Any]:
+    decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)
+    documents = []
+    at = _skip(text, 0)
+    try:
+        while at < len(text):
+            value, at = decoder.raw_decode(text, at)
+            documents.append(value)
+            at = _skip(text, at)
+    except json.JSONDecodeError as error:
+        raise InvalidInputError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
+    except ValueError as error:
+        raise InvalidInputError(f"{file}: {error}") from error
+    except RecursionError as error:
+        raise InvalidInputError(f"{file}: nested too deeply") from error
+    return documents
+
+
+def _skip(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    return space.end() if space else at
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice[:60]!a} stands twice in one object; remove one")
+    return found
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not a JSON value")
+
+
+def _check(value: Any, file: str, depth: int) -> None:
+    """Refuse what no later step could put into a process or an id: too deep, NUL, half of a surrogate pair."""
+    if depth > MAX_DEPTH:
+        raise InvalidInputError(f"{file}: nested more than {MAX_DEPTH} deep")
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+            raise InvalidInputError(f"{file}: {value[:60]!a} holds a NUL or broken Unicode; remove it")
+    elif isinstance(value, list):
+        for inner in value:
+            _check(inner, file, depth + 1)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            _check(key, file, depth + 1)
+            _check(inner, file, depth + 1)
