@@ -16,14 +16,15 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from gitdata.backends.mail import sendgrid_mailer
+from gitdata.backends.mail import SENDGRID_HOST, SendGridMailer, sendgrid_key
 from gitdata.backends.stores import open_store
+from gitdata.commands.sites import cache_home
+from gitdata.commands.terminal import printable
 from gitdata.controller.config import read_settings
 from gitdata.controller.loop import Controller
 from gitdata.controller.serve import serve
 from gitdata.controller.site import Site
 from gitdata.controller.watch import open_clone
-from gitdata.commands.terminal import printable
 from gitdata.executors.local import LocalExecutor
 
 
@@ -51,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
         flush_seconds=settings.controller.flush_seconds,
     )
     site = Site(git=git, store=store, executor=executor, origin=origin)
-    mailer = sendgrid_mailer(settings.mail.host, settings.mail.key_file)
+    key = sendgrid_key(os.environ, Path(settings.mail.key_file) if settings.mail.key_file else None)
+    mailer = SendGridMailer(key, settings.mail.host or SENDGRID_HOST) if key else None
     controller = Controller(site, settings.controller, mailer=mailer, say=say)
     say(f"watching {site.repository}, data in {site.owner[0]}")
     with lock:
@@ -60,12 +62,6 @@ def run(args: argparse.Namespace) -> int:
         finally:
             executor.close()
     return 0
-
-
-def cache_home() -> Path:
-    """Where images, environments and clones are kept; deleting it is always safe."""
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(home) / "gitdata"
 
 
 def say(text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -14,12 +14,18 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n")
 
 
-def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Columns padded to their widest cell, two spaces apart; control characters are shown, never sent."""
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], colours: Mapping[str, str] | None = None) -> None:
+    """Columns padded to their widest cell, two spaces apart; control characters are shown, never sent.
+
+    colours: ANSI code by the text of a cell.
+    """
     table = [list(header), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
     for row in table:
-        sys.stdout.write("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() + "\n")
+        cells = [cell.ljust(w) for cell, w in zip(row, widths, strict=True)]
+        cells[-1] = cells[-1].rstrip()
+        painted = [colour(p, colours[c]) if colours and c in colours else p for p, c in zip(cells, row, strict=True)]
+        sys.stdout.write("  ".join(painted).rstrip() + "\n")
 
 
 def say(text: str) -> None:

@@ -1,1 +1,1 @@
-"""From push to publication; ``loop`` joins watch, plan, launch, collect, publish and notify, nothing else joins them."""
+"""From push to publication: ``loop`` joins watch, drive (plan, launch, collect), publish and notify."""

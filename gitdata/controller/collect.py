@@ -33,9 +33,7 @@ class Outcome:
     message: str = ""
 
 
-def collect(
-    site: Site, facts: Facts, survey: Survey, plan: StagePlan, status: JobStatus | None, *, now: int
-) -> bool:
+def collect(site: Site, facts: Facts, survey: Survey, plan: StagePlan, status: JobStatus | None, *, now: int) -> bool:
     """Write the run's result, or the failure of its attempt. False if the job goes on or was never started.
 
     ``status`` is what the executor says of ``plan.job``, None if it knows nothing of it.
@@ -150,9 +148,7 @@ def _write_pack(site: Site, facts: Facts, plan: StagePlan, done: Sequence[DatumR
     )
     count = choose_merge([len(done), *(len(objects[name].results) for name in packs)]) - 1
     merged = packs[: max(0, count)]
-    results = {r.datum: r for name in reversed(merged) for r in objects[name].results} | {
-        r.datum: r for r in done
-    }
+    results = {r.datum: r for name in reversed(merged) for r in objects[name].results} | {r.datum: r for r in done}
     replaced = sorted({*segments, *merged, *(n for name in merged for n in objects[name].replaces)})
     data = dump_pack(plan.stage_key, [results[id] for id in sorted(results)], replaced)
     site.store.write(index_key(site.zone, plan.stage_key, f"pack-{sha256(data)}"), data)
@@ -182,7 +178,9 @@ def _statement(
         job=plan.job,
         executor=site.executor.name,
         inputs=_inputs(survey, plan, results),
-        output=output and OutputRecord(output.oid, outcome.sha256, output.size or 0, output.nfiles or 0),
+        output=None
+        if output is None
+        else OutputRecord(output.oid, outcome.sha256, output.size or 0, output.nfiles or 0),
         state="success" if output is not None else "failed",
         counts={name: getattr(counts, name) for name in Counts.__slots__},
         started=started,
@@ -206,9 +204,7 @@ def _inputs(survey: Survey, plan: StagePlan, results: Sequence[DatumResult]) -> 
         total = None if None in sizes else sum(size or 0 for size in sizes)
         digest = manifest_sha256(listing)
         found.append(
-            InputRecord(
-                leaf.name, leaf.repo, source.kind, source.oid, digest, total, leaf.repo, leaf.glob, ""
-            )
+            InputRecord(leaf.name, leaf.repo, source.kind, source.oid, digest, total, leaf.repo, leaf.glob, "")
         )
     return found
 

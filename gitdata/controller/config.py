@@ -57,16 +57,11 @@ def read_settings(path: Path | None) -> Settings:
         raise InvalidInputError(f"{path}: not TOML: {error}") from error
     unknown = set(body) - {"controller", "mail", "remote"}
     if unknown:
-        raise InvalidInputError(
-            f"{path}: unknown section [{sorted(unknown)[0]}]", hint="see docs/configuration.md"
-        )
+        raise InvalidInputError(f"{path}: unknown section [{sorted(unknown)[0]}]", hint="see docs/configuration.md")
     return Settings(
         controller=_section(path, "controller", ControllerSettings, body.get("controller", {})),
         mail=_section(path, "mail", MailSettings, body.get("mail", {})),
-        remote={
-            str(k): str(v).lower() if isinstance(v, bool) else str(v)
-            for k, v in body.get("remote", {}).items()
-        },
+        remote={str(k): str(v).lower() if isinstance(v, bool) else str(v) for k, v in body.get("remote", {}).items()},
     )
 
 

@@ -26,12 +26,16 @@ from gitdata.model import DatumResult, Listing, Stage, leaves
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to survey. preferred: stage -> result named by the output tip. retried: jobs whose retry was asked for."""
+    """What to survey. preferred: stage -> result named by the output tip. retried: jobs whose retry was asked for.
+
+    only: these stages and what they need; empty = all.
+    """
 
     commit: str
     branch: str
     preferred: Mapping[str, str] = field(default_factory=dict)
     retried: frozenset[str] = frozenset()
+    only: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class Facts:
         self._proven.clear()
         try:
             tree = Tree(self.site.git, wish.commit)
-            stages = tree.pipeline()
+            stages = _wanted(tree.pipeline(), wish.only)
         except InvalidInputError as error:
             return Survey(wish, error=error.message)
         names = {stage.name for stage in stages}
@@ -135,9 +139,7 @@ class Facts:
 
         A failure, and an output that err_cmd gave up on, count only for the attempt that made them.
         """
-        return fold_index(
-            self.index_objects(key), lambda r: r.job == job or (r.failure is None and not r.recovered)
-        )
+        return fold_index(self.index_objects(key), lambda r: r.job == job or (r.failure is None and not r.recovered))
 
     def index_objects(self, key: str) -> dict[str, IndexObject]:
         """The segments and packs of a stage key, by name, over all zones that this site reads."""
@@ -184,3 +186,15 @@ class Facts:
         absent = missing(self.site.store, unknown) if unknown else set()
         self._proven |= unknown - absent
         return not absent
+
+
+def _wanted(stages: Sequence[Stage], only: frozenset[str]) -> list[Stage]:
+    """The stages named and everything upstream of them, in order. Raises InvalidInputError for a name that is none."""
+    unknown = only - {stage.name for stage in stages}
+    if unknown:
+        raise InvalidInputError(f"no stage is named {sorted(unknown)[0]}", hint="see `gitdata plan`")
+    needed = set(only) or {stage.name for stage in stages}
+    for stage in reversed(stages):
+        if stage.name in needed:
+            needed |= {leaf.repo for leaf in leaves(stage.input)}
+    return [stage for stage in stages if stage.name in needed]

@@ -32,6 +32,7 @@ def launch(site: Site, survey: Survey, plan: StagePlan, *, now: int) -> None:
         source = survey.sources.get(leaf.repo)
         if source is not None and source.blobs:
             _store_blobs(site.git, site.store, source.blobs)
+    site.bring({entry.oid for datum in plan.todo for part in datum.inputs for entry in part.entries})
     body = dump_plan(
         RunPlan(
             stage=plan.stage,
@@ -47,9 +48,7 @@ def launch(site: Site, survey: Survey, plan: StagePlan, *, now: int) -> None:
     )
     digest = sha256(body)
     site.store.write(plan_key(site.zone, digest), body)
-    write_record(
-        site, replace(record(plan, survey, "started", now), plan=digest, executor=site.executor.name)
-    )
+    write_record(site, replace(record(plan, survey, "started", now), plan=digest, executor=site.executor.name))
     site.executor.start(
         Job(
             name=plan.job,

@@ -10,14 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from uuid import uuid4
 
-from gitdata.controller.collect import collect
+from gitdata.backends.mail import Mailer
 from gitdata.controller.config import ControllerSettings
-from gitdata.controller.facts import Facts, Survey, Wish
-from gitdata.controller.launch import launch
-from gitdata.controller.live import Live
+from gitdata.controller.drive import Driver
+from gitdata.controller.facts import Survey, Wish
 from gitdata.controller.notify import OUTBOX_REF, deliver
-from gitdata.controller.plan import StagePlan
 from gitdata.controller.publish import (
     NOTES,
     Tips,
@@ -57,18 +56,18 @@ class Controller:
         site: Site,
         settings: ControllerSettings,
         *,
-        mailer: object = None,
+        mailer: Mailer | None = None,
         say: Callable[[str], None] = print,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self.site, self.settings, self.mailer = site, settings, mailer
         self.say, self.clock = say, clock
-        self.facts = Facts(site)
+        self.driver = Driver(site, say=say, clock=clock)
         self.remote = Remote()
         self.default = ""
         self.branches: dict[str, Progress] = {}
-        self.active: dict[str, str] = {}
-        self.live = Live(site, clock)
+        self.nonce = uuid4().hex
+        self._said: dict[str, str] = {}
 
     # ------------------------------------------------------------------------------------------------------- a turn
 
@@ -92,12 +91,20 @@ class Controller:
                     raise
                 self.say(f"{branch} {tip[:12]}: {error.message}")
         self._cancel_unwanted(wanted)
-        self.live.write()
         return busy
 
-    def notify(self) -> int:
-        """Send what may be sent; how many messages are still to go."""
-        return self._deliver()
+    def notify(self) -> None:
+        """Send what may be sent. What cannot be sent now stays in the outbox and is tried at a later turn."""
+        report = deliver(self.site.git, self.site.origin, self.mailer, now=self.clock(), nonce=self.nonce)
+        for message in report.sent:
+            self.say(f"sent {message.id[:12]}: {message.message.get('subject', '')}")
+        for count, what in (
+            (len(report.pending), "pending" if self.mailer else "pending: there is no mail key"),
+            (len(report.held), "held: `gitdata notify release` lets them go"),
+            (len(report.unconfirmed), "unconfirmed: `gitdata notify resend` sends them again"),
+        ):
+            self._say_once(what, f"{count} messages are {what}" if count else "")
+        self._say_once("problems", "; ".join(report.problems))
 
     def _branch(self, branch: str, tip: str, requests: Mapping[str, Request], wanted: set[str]) -> bool:
         memory = self.branches.setdefault(branch, Progress())
@@ -117,9 +124,7 @@ class Controller:
             preferred={name: str(pointer.meta.get("result", "")) for name, pointer in previous.items()},
             retried=frozenset(request.target for request in mine.values()),
         )
-        survey = self.facts.survey(wish)
-        while self._drive(survey):
-            survey = self.facts.survey(wish)
+        survey = self.driver.advance(wish)
         self._tell(memory, survey)
         wanted |= {plan.job for plan in survey.plans.values() if plan.state == "run"}
         if not survey.terminal:
@@ -138,39 +143,13 @@ class Controller:
                 memory.commit = ""
         return memory.commit
 
-    def _drive(self, survey: Survey) -> bool:
-        """Launch and collect what can be; True if a result was written, so that the survey is old."""
-        for plan in survey.plans.values():
-            if plan.state != "run":
-                continue
-            status = self.site.executor.status(plan.job)
-            ended = status is not None and status.state in ("succeeded", "failed")
-            if (ended or not plan.todo) and collect(
-                self.site, self.facts, survey, plan, status, now=self.clock()
-            ):
-                return True
-            if status is None and plan.todo and self._may_start(plan):
-                self.say(f"{plan.stage.name}: start {plan.job}, {plan.why}")
-                launch(self.site, survey, plan, now=self.clock())
-                self.active[plan.stage_key] = plan.job
-                self.live.add(plan)
-        return False
-
-    def _may_start(self, plan: StagePlan) -> bool:
-        """One active job per stage key, and not before the backoff of a failed attempt is over."""
-        other = self.active.get(plan.stage_key)
-        status = self.site.executor.status(other) if other else None
-        if other != plan.job and status is not None and status.state in ("pending", "running"):
-            return False
-        return self.clock() >= plan.not_before
-
     def _publish(self, memory: Progress, survey: Survey, requests: Mapping[str, Request]) -> bool:
         branch = survey.wish.branch
         refs = self.remote.refs
         tips = Tips(refs.get(output_ref(branch)), refs.get(NOTES), refs.get(OUTBOX_REF))
         sends = branch in (self.settings.sends or (self.default,))
         pushed, commit = publish(
-            self.site, self.facts, survey, tips, sorted(requests), sends=sends, say=self.say
+            self.site, self.driver.facts, survey, tips, sorted(requests), sends=sends, say=self.say
         )
         if not pushed.accepted:
             self.say(f"{branch}: the push of the outputs was refused ({pushed.reason}); planning again")
@@ -200,13 +179,11 @@ class Controller:
         return open_requests(self.site.git, self.site.origin)
 
     def _archive(self) -> None:
-        """Output branches whose source is gone move aside, each in a push of its own, so that one refusal blocks none."""
+        """Output branches whose source is gone move aside, each in a push of its own: one refusal blocks none."""
         for branch, tip in self.remote.orphans().items():
-            moved = self.site.git.push(
-                self.site.origin, {f"{ARCHIVE}{branch}/{tip}": tip, f"{OUTPUTS}{branch}": None}
-            )
+            moved = self.site.git.push(self.site.origin, {f"{ARCHIVE}{branch}/{tip}": tip, f"{OUTPUTS}{branch}": None})
             word = "is archived" if moved.accepted else f"cannot be archived: {moved.reason}"
-            self.say(f"gitdata/{branch}: its source branch is gone; it {word}")
+            self._say_once(f"archive {branch}", f"gitdata/{branch}: its source branch is gone; it {word} ({tip[:12]})")
 
     def _cancel_unwanted(self, wanted: set[str]) -> None:
         for name, status in self.site.executor.jobs().items():
@@ -214,5 +191,8 @@ class Controller:
                 self.say(f"cancel {name}: no commit wants it")
                 self.site.executor.cancel(name)
 
-    def _deliver(self) -> int:
-        return 0
+    def _say_once(self, about: str, text: str) -> None:
+        """Say what is so, when it begins to be so."""
+        if text and self._said.get(about) != text:
+            self.say(text)
+        self._said[about] = text

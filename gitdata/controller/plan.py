@@ -53,7 +53,7 @@ class StagePlan:
 class StageFacts:
     """All that the decision needs once the inputs of a stage are listed.
 
-    index: for a job's name, datum id -> result of the stage key that may count in that job. history: the records of a run key.
+    index: for a job's name, datum id -> result of the stage key that may count in it. history: records of a run key.
     output_proven, result_proven: whether every object of an output, or of each result, is there.
     preferred: the result that the branch's output tip names, "" for none. retried: names of jobs whose retry was asked.
     owner: the remote URL and zone, which go into job names.

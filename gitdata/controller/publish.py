@@ -17,7 +17,7 @@ from gitdata.controller.notify import OUTBOX_REF, enter
 from gitdata.controller.plan import StagePlan
 from gitdata.controller.site import Site
 from gitdata.controller.sources import Tree
-from gitdata.data.transfer import fetch_bytes
+from gitdata.data.transfer import read_object
 from gitdata.datums import match
 from gitdata.errors import InvalidInputError
 from gitdata.formats.dvc import dump_pointer, parse_pointer
@@ -89,9 +89,7 @@ def publish(
     commit = _output_commit(git, survey, source, tips.output, requests)
     updates: dict[str, str | None] = {output_ref(survey.wish.branch): commit}
     ident = _ident(COMMITTER, source.committer)
-    lines = [
-        note_line(p.result[1].statement) for p in survey.plans.values() if p.result and p.result[1].statement
-    ]
+    lines = [note_line(p.result[1].statement) for p in survey.plans.values() if p.result and p.result[1].statement]
     notes = add_notes(git, tips.notes, {source.sha: sorted(set(lines))}, ident=ident)
     if notes is not None and notes != tips.notes:
         updates[NOTES] = notes
@@ -107,15 +105,13 @@ def publish(
     return git.push(site.origin, updates), commit
 
 
-def _output_commit(
-    git: Git, survey: Survey, source: Commit, previous: str | None, requests: Sequence[str]
-) -> str:
+def _output_commit(git: Git, survey: Survey, source: Commit, previous: str | None, requests: Sequence[str]) -> str:
     before = generated_pointers(git, previous)
     tree = Tree(git, source.sha)
     changes: dict[str, tuple[str, str] | None] = {f"{path}.dvc": None for path in tree.generated}
     kept: list[str] = []
     last_source = published_source(git, previous) or ""
-    names = survey.plans or ({name: None for name in before} if survey.error else {})
+    names = survey.plans or (dict.fromkeys(before) if survey.error else {})
     for name, plan in names.items():
         pointer = _pointer(name, plan, before.get(name), last_source)
         if pointer is not None:
@@ -140,9 +136,7 @@ def _output_commit(
     )
 
 
-def _pointer(
-    name: str, plan: StagePlan | None, before: Generated | None, last_source: str
-) -> Generated | None:
+def _pointer(name: str, plan: StagePlan | None, before: Generated | None, last_source: str) -> Generated | None:
     """A stage's new pointer: its result, else the bytes of an older commit marked as such, else none."""
     if plan is not None and plan.state == "known" and plan.result is not None:
         result_name, record = plan.result
@@ -198,11 +192,7 @@ def _messages(
     notify = plan.stage.notify
     if notify is None or plan.state != "known":
         return []
-    old = (
-        {e.oid for _, es in match(notify.glob, facts.listing(before.output.oid)) for e in es}
-        if before
-        else set()
-    )
+    old = {e.oid for _, es in match(notify.glob, facts.listing(before.output.oid)) for e in es} if before else set()
     found = []
     seconds = int(source.committer.rsplit(" ", 2)[1])
     for _, entries in match(notify.glob, facts.output_listing(plan)):
@@ -210,13 +200,9 @@ def _messages(
             if entry.oid in old:
                 continue
             try:
-                body = parse_message_file(
-                    fetch_bytes(site.store, entry.oid), f"{plan.stage.name}/{entry.path}"
-                )
+                body = parse_message_file(read_object(site.store, entry.oid), f"{plan.stage.name}/{entry.path}")
             except InvalidInputError as error:
                 say(f"not sent: {error.message}")
                 continue
-            found.append(
-                new_message(notify.via, body, stage=plan.stage.name, commit=source.sha, time=seconds * 1000)
-            )
+            found.append(new_message(notify.via, body, stage=plan.stage.name, commit=source.sha, time=seconds * 1000))
     return found

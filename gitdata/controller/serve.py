@@ -27,9 +27,9 @@ def serve(controller: Controller, *, once: bool, stop: threading.Event) -> None:
         try:
             wake.seen()
             busy = controller.turn()
-            waiting = controller.notify()
+            controller.notify()
             failures = 0
-            if once and not busy and not waiting:
+            if once and not busy:
                 return
             if busy:
                 pause = min(pause, 1.0)

@@ -5,6 +5,7 @@ Made by ``gitdata controller`` and ``gitdata run``; holds no state of its own.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from gitdata.backends.git import Git, hide_password
@@ -12,9 +13,16 @@ from gitdata.backends.objects import ObjectStore
 from gitdata.executors.base import Executor
 
 
+def _nothing(oids: Iterable[str]) -> None:
+    """The workers read the same store."""
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
-    """origin: where the repository is fetched from and pushed to. zone: what is written; read_zones: read beside it."""
+    """origin: where the repository is fetched from and pushed to. zone: what is written; read_zones: read beside it.
+
+    bring: makes these oids readable for the workers, where ``store`` reads from more places than they do.
+    """
 
     git: Git
     store: ObjectStore
@@ -22,6 +30,7 @@ class Site:
     origin: str
     zone: str = "main"
     read_zones: tuple[str, ...] = ()
+    bring: Callable[[Iterable[str]], None] = _nothing
 
     @property
     def repository(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from gitdata.backends.git import Git, TreeEntry
 from gitdata.backends.objects import ObjectStore
@@ -27,7 +28,7 @@ class Source:
     """One repo that a stage may name. oid: of the pointer's output, or the git tree or blob. blobs: oid -> git blob."""
 
     repo: str
-    kind: str
+    kind: Literal["pointer", "git"]
     oid: str
     listing: Listing
     blobs: Mapping[str, str]

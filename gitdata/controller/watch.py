@@ -40,9 +40,9 @@ class Remote:
         found = {}
         for ref, sha in self.refs.items():
             name = ref.removeprefix(HEADS)
-            if ref.startswith(HEADS) and not ref.startswith(OUTPUTS) and name != "gitdata":
-                if any(fnmatchcase(name, pattern) for pattern in patterns):
-                    found[name] = sha
+            ours = ref.startswith(OUTPUTS) or name == "gitdata"
+            if ref.startswith(HEADS) and not ours and any(fnmatchcase(name, pattern) for pattern in patterns):
+                found[name] = sha
         return found
 
     def orphans(self) -> dict[str, str]:

@@ -91,22 +91,16 @@ def parse_record(data: bytes, name: str) -> RunRecord:
     try:
         body = json.loads(data)
         if body["v"] != 1:
-            raise InvalidInputError(
-                f"{name}: version {body['v']} is newer than this gitdata", hint="update gitdata"
-            )
+            raise InvalidInputError(f"{name}: version {body['v']} is newer than this gitdata", hint="update gitdata")
         output = body.get("output")
         counts, moved = body.get("datums", {}), body.get("bytes", {})
         return RunRecord(
-            **{
-                key: _text(body[key])
-                for key in ("run_key", "execution_key", "job", "stage", "commit", "branch")
-            },
+            **{key: _text(body[key]) for key in ("run_key", "execution_key", "job", "stage", "commit", "branch")},
             kind=body["kind"],
             attempt=int(body["attempt"]),
             time=int(body["time"]),
             **{key: _text(body.get(key, "")) for key in ("plan", "executor", "cause", "message", "state")},
-            output=output
-            and Output(body["stage"], _text(output["oid"]), int(output["size"]), int(output["nfiles"])),
+            output=output and Output(body["stage"], _text(output["oid"]), int(output["size"]), int(output["nfiles"])),
             counts=Counts(**{key: int(counts.get(key, 0)) for key in Counts.__slots__}),
             bytes_down=int(moved.get("down", 0)),
             bytes_up=int(moved.get("up", 0)),
@@ -152,8 +146,6 @@ def fold(records: Iterable[tuple[str, RunRecord]]) -> History:
     found = sorted(records, key=lambda item: item[0])
     return History(
         results={name: r for name, r in found if r.kind == "result" and r.state == "success"},
-        failures=tuple(
-            (n, r) for n, r in found if r.kind == "failed" or (r.kind == "result" and r.state != "success")
-        ),
+        failures=tuple((n, r) for n, r in found if r.kind == "failed" or (r.kind == "result" and r.state != "success")),
         started=tuple(r for _, r in found if r.kind == "started"),
     )

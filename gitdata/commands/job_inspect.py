@@ -1,0 +1,59 @@
+"""Show everything known about one job: its run, its datums, what failed and why."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from gitdata.commands.job_list import ago, job_json
+from gitdata.commands.sites import add_zone_option, refresh_quietly, zone_of
+from gitdata.commands.terminal import print_json, printable
+from gitdata.controller.jobs import find_job, job_plan, job_results
+from gitdata.controller.visit import output_commits
+from gitdata.data.repository import Repository
+from gitdata.model import Datum, DatumResult
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", help="a job of `gitdata job list`, or the beginning of its name")
+    parser.add_argument("--json", action="store_true")
+    add_zone_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    repository = Repository.open()
+    store, zone = zone_of(args, repository)
+    refresh_quietly(repository)
+    row = find_job(store, zone, output_commits(repository.git), args.job)
+    plan = job_plan(store, zone, row)
+    results = job_results(store, zone, plan.stage_key, row.id) if plan else {}
+    body = job_json(row) | {
+        "environment": plan.environment.id if plan else None,
+        "cmd": list(plan.stage.transform.cmd) if plan else None,
+        "stage_key": plan.stage_key if plan else None,
+        "datum_list": [_datum(datum, results.get(datum.id)) for datum in (plan.datums if plan else ())],
+    }
+    if args.json:
+        print_json(body)
+        return 0
+    lines = [f"{name}: {value}" for name, value in body.items() if name != "datum_list" and value not in (None, "")]
+    lines.append(f"age: {ago(row.started)}")
+    for item in body["datum_list"]:
+        reason = f"  {item['message']}" if item["message"] else ""
+        lines.append(f"  datum {item['id'][:12]}  {item['state']}  {', '.join(item['inputs'])}{reason}")
+    sys.stdout.write(printable("\n".join(lines)) + "\n")
+    return 0
+
+
+def _datum(datum: Datum, result: DatumResult | None) -> dict[str, object]:
+    state = "waiting"
+    if result is not None:
+        state = "failed" if result.failure else "recovered" if result.recovered else "success"
+    return {
+        "id": datum.id,
+        "inputs": [f"{part.name}:{part.match}" for part in datum.inputs],
+        "state": state,
+        "tries": result.tries if result else 0,
+        "message": result.failure.message if result and result.failure else "",
+        "log": result.log if result else "",
+    }

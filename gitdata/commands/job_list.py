@@ -1,0 +1,94 @@
+"""List the runs of the stages, newest first.
+
+PROGRESS is `done + reused / all datums`; DOWN and UP are the bytes the workers fetched and stored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from gitdata.commands.sites import add_zone_option, refresh_quietly, zone_of
+from gitdata.commands.terminal import duration, print_json, print_table, size
+from gitdata.controller.jobs import JobRow, list_jobs
+from gitdata.controller.visit import output_commits
+from gitdata.data.repository import Repository
+
+COLOURS = {"success": "32", "running": "33", "failed": "31"}
+HEADER = ("ID", "OUTPUT COMMIT", "STAGE", "STARTED", "DURATION", "RESTART", "PROGRESS", "DOWN", "UP", "STATE")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-s", "--stage", help="only this stage")
+    parser.add_argument("-n", "--limit", type=int, default=20, metavar="N", help="how many runs to show (20)")
+    parser.add_argument("--json", action="store_true")
+    add_zone_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    repository = Repository.open()
+    store, zone = zone_of(args, repository)
+    refresh_quietly(repository)
+    rows = list_jobs(store, zone, output_commits(repository.git), args.limit)
+    rows = [row for row in rows if args.stage in (None, row.stage)]
+    if args.json:
+        print_json([job_json(row) for row in rows])
+    else:
+        print_table(HEADER, (_cells(row) for row in rows), COLOURS)
+    return 0
+
+
+def _cells(row: JobRow) -> tuple[str, ...]:
+    return (
+        row.id,
+        row.output_commit[:12] or "-",
+        row.stage,
+        ago(row.started),
+        duration((row.finished or time.time_ns() // 1_000_000) - row.started),
+        str(row.restarts),
+        row.progress,
+        size(row.bytes_down),
+        size(row.bytes_up),
+        row.state,
+    )
+
+
+def ago(milliseconds: int) -> str:
+    """``5s ago``, as pachctl and kubectl say it."""
+    seconds = max(0, int(time.time() - milliseconds / 1000))
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length}{unit} ago"
+    return f"{seconds}s ago"
+
+
+def job_json(row: JobRow) -> dict[str, Any]:
+    """A row for scripts: times are RFC 3339, sizes bytes."""
+    counts = row.counts
+    return {
+        "id": row.id,
+        "run": row.run_key,
+        "stage": row.stage,
+        "branch": row.branch,
+        "source_commit": row.commit,
+        "output_commit": row.output_commit or None,
+        "state": row.state,
+        "started": stamp(row.started),
+        "finished": stamp(row.finished) if row.finished else None,
+        "restarts": row.restarts,
+        "datums": {
+            "total": counts.total,
+            "processed": counts.processed,
+            "skipped": counts.skipped,
+            "failed": counts.failed,
+            "recovered": counts.recovered,
+        },
+        "bytes": {"down": row.bytes_down, "up": row.bytes_up},
+        "message": row.message,
+    }
+
+
+def stamp(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,49 @@
+"""Ask the controller to try a failed run again.
+
+The request is a small ref that is pushed to the git remote; the controller deletes it when it has been fulfilled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from gitdata.commands.sites import branch_of, refresh_quietly
+from gitdata.commands.terminal import say
+from gitdata.controller.jobs import find_job, job_of
+from gitdata.controller.requests import push_request
+from gitdata.controller.visit import describe, git_remote, output_commits, output_tips
+from gitdata.data.repository import Repository
+from gitdata.errors import ConflictError, MissingDataError
+from gitdata.formats.requests import Request
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="STAGE|JOB", help="a stage that failed, or its job")
+    parser.add_argument("-b", "--branch", help="default: the current branch")
+    parser.add_argument("-r", "--remote", metavar="NAME", help="the data remote")
+
+
+def run(args: argparse.Namespace) -> int:
+    repository = Repository.open()
+    git, branch = repository.git, branch_of(repository, args.branch)
+    refresh_quietly(repository)
+    tip = output_tips(git).get(branch)
+    found = describe(git, tip, branch) if tip else None
+    if found is None:
+        raise MissingDataError(f"gitdata/{branch}: nothing is published yet", hint="see `gitdata job wait`")
+    store = repository.remote(args.remote)
+    if args.target in found.stages:
+        state, run_key, result = found.stages[args.target]
+        if state != "failed":
+            raise ConflictError(f"{args.target} did not fail: {state}", hint="only a failed run can be tried again")
+        row = job_of(store, "main", run_key, result)
+    else:
+        row = find_job(store, "main", output_commits(git), args.target)
+    if row.state != "failed":
+        raise ConflictError(f"{row.id} did not fail: {row.state}", hint="only a failed run can be tried again")
+    by = git.config("user.email") or "unknown"
+    request = Request(kind="retry", target=row.id, branch=branch, by=by, time=time.time_ns() // 1_000_000)
+    push_request(git, git_remote(git), request)
+    say(f"asked for another attempt at {row.id}; follow it with `gitdata job list`")
+    return 0

@@ -1,0 +1,56 @@
+"""Wait until the outputs of a commit are published, and say how its stages ended.
+
+Ends with 0 if every stage succeeded, 9 if one failed, 8 after --timeout. A newer commit that contains the one waited
+for counts: of several pushes in a row the controller may pass over those between.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from gitdata.commands.plan import COLOURS
+from gitdata.commands.sites import branch_of
+from gitdata.commands.terminal import print_json, print_table, say
+from gitdata.controller.visit import describe, is_published, remote_tip
+from gitdata.data.repository import Repository
+from gitdata.errors import BusyError, NotARepositoryError
+
+_POLL_SECONDS = 0.3
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("revision", nargs="?", default="HEAD", metavar="REV", help="default: HEAD")
+    parser.add_argument("-b", "--branch", help="default: the current branch")
+    parser.add_argument("--timeout", type=float, default=0, metavar="SECONDS", help="0 (default): no limit")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    repository = Repository.open()
+    git, branch = repository.git, branch_of(repository, args.branch)
+    commit = git.resolve(args.revision)
+    if commit is None:
+        raise NotARepositoryError(f"{args.revision}: no such revision")
+    end = time.monotonic() + args.timeout if args.timeout else None
+    tip = remote_tip(git, branch)
+    while not is_published(git, tip, commit):
+        if end is not None and time.monotonic() > end:
+            raise BusyError(
+                f"the outputs of {commit[:12]} are not published after {args.timeout:.0f} s",
+                hint="is it pushed, and does a controller watch this branch? see `gitdata job list`",
+            )
+        time.sleep(_POLL_SECONDS)
+        tip = remote_tip(git, branch)
+    assert tip is not None
+    found = describe(git, tip, branch)
+    assert found is not None
+    if args.json:
+        stages = {name: {"state": s, "run": r, "result": n} for name, (s, r, n) in found.stages.items()}
+        print_json({"output_commit": tip, "source_commit": found.source, "stages": stages, "error": found.error})
+    else:
+        rows = ((n, s) for n, (s, _, _) in found.stages.items())
+        print_table(("STAGE", "STATE"), rows, COLOURS)
+        say(found.error or f"outputs of {found.source[:12]}: gitdata/{branch} at {tip[:12]}")
+    failed = found.error or any(state != "success" for state, _, _ in found.stages.values())
+    return 9 if failed else 0

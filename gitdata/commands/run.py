@@ -1,0 +1,80 @@
+"""Run stages for the working tree as it is now, without a push.
+
+The same plan, jobs and results as the controller's; what the controller or an earlier run did already is reused. The
+results go to the cache, in a zone of your own, and the outputs into the workspace as folders that git ignores; nothing
+is written to the data remote or published. With stage names, only those and what they need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from gitdata.commands.plan import COLOURS
+from gitdata.commands.sites import branch_of, workshop
+from gitdata.commands.terminal import print_json, print_table, say
+from gitdata.controller.drive import Driver
+from gitdata.controller.facts import Survey, Wish
+from gitdata.controller.loop import now_ms
+from gitdata.controller.site import Site
+from gitdata.controller.visit import wish
+from gitdata.data.outputs import bring_output
+from gitdata.data.repository import Repository
+from gitdata.data.snapshot import snapshot
+from gitdata.errors import InvalidInputError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help="default: all")
+    parser.add_argument("-r", "--remote", metavar="NAME", help="the data remote whose results are reused")
+    parser.add_argument("-j", "--jobs", type=int, metavar="N", help="how many datums at once (default: all cores)")
+    parser.add_argument("--no-checkout", action="store_true", help="leave the outputs in the cache")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    repository = Repository.open()
+    commit = snapshot(repository)
+    site = workshop(repository, args.remote, args.jobs)
+    branch = branch_of(repository, None)
+    before = wish(repository.git, commit, branch)
+    asked = Wish(commit, branch, preferred=before.preferred, only=frozenset(args.stages))
+    driver = Driver(site, say=say, clock=now_ms)
+    try:
+        survey = driver.advance(asked)
+        while not survey.terminal:
+            _wait(site, survey)
+            survey = driver.advance(asked)
+    finally:
+        site.executor.close()
+    if survey.error:
+        raise InvalidInputError(survey.error)
+    if not args.no_checkout:
+        for name, plan in survey.plans.items():
+            if plan.state == "known" and plan.result and plan.result[1].output:
+                oid = plan.result[1].output.oid
+                site.bring([oid, *(entry.oid for entry in driver.facts.listing(oid))])
+                bring_output(repository, name, oid, driver.facts.listing(oid))
+    _print(survey, as_json=args.json)
+    return 9 if any(plan.state != "known" for plan in survey.plans.values()) else 0
+
+
+def _wait(site: Site, survey: Survey) -> None:
+    """Until a job changes its state or a backoff is over."""
+    jobs = site.executor.jobs()
+    due = min((p.not_before for p in survey.plans.values() if p.not_before), default=0)
+    while site.executor.jobs() == jobs and not 0 < due <= now_ms():
+        time.sleep(0.05)
+
+
+def _print(survey: Survey, *, as_json: bool) -> None:
+    plans = survey.plans.values()
+    if as_json:
+        print_json([{"stage": p.stage.name, "state": p.state, "why": p.why, "job": p.job or None} for p in plans])
+        return
+    rows = []
+    for plan in plans:
+        counts = plan.result[1].counts if plan.result else None
+        done = f"{counts.processed} + {counts.skipped} / {counts.total}" if counts else "-"
+        rows.append((plan.stage.name, plan.state, done, plan.job or "-"))
+    print_table(("STAGE", "STATE", "PROGRESS", "JOB"), rows, COLOURS)

@@ -1,0 +1,94 @@
+"""How a verb reaches the pipeline's side from a person's clone: the data remote, or with ``--local`` the cache.
+
+Used by ``plan``, ``run`` and ``job …``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from gitdata.backends.layered import LayeredStore
+from gitdata.backends.objects import ObjectStore
+from gitdata.backends.stores import open_store
+from gitdata.controller.site import Site
+from gitdata.controller.visit import current_branch, git_remote, refresh
+from gitdata.data.repository import Repository
+from gitdata.data.transfer import pull_objects
+from gitdata.errors import RemoteError
+from gitdata.executors.local import LocalExecutor
+
+
+def add_zone_option(parser: argparse.ArgumentParser) -> None:
+    """``--local``: the runs of ``gitdata run`` on this machine instead of the controller's."""
+    parser.add_argument("--local", action="store_true", help="the runs of `gitdata run` on this machine")
+    parser.add_argument("-r", "--remote", metavar="NAME", help="the data remote, by its name in .dvc/config")
+
+
+def zone_of(args: argparse.Namespace, repository: Repository) -> tuple[ObjectStore, str]:
+    """The store and the trust zone that the options ask for."""
+    if args.local:
+        return cache_store(repository), local_zone()
+    return repository.remote(args.remote), "main"
+
+
+def refresh_quietly(repository: Repository) -> None:
+    """Fetch the output branches where there is a git remote that answers; old ones do as well."""
+    try:
+        refresh(repository.git)
+    except RemoteError:
+        return
+
+
+def local_zone() -> str:
+    """The zone that this person writes."""
+    return "local/" + (re.sub(r"[^A-Za-z0-9_.-]", "-", getpass.getuser()).lstrip(".-") or "user")
+
+
+def cache_store(repository: Repository) -> ObjectStore:
+    """The repository's cache as an object store: the same layout."""
+    return open_store(str(repository.cache.folder))
+
+
+def cache_home() -> Path:
+    """Where images, environments and clones are kept; deleting it is always safe."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "gitdata"
+
+
+def workshop(repository: Repository, remote: str | None, cores: int | None = None) -> Site:
+    """A site that writes to the cache only and reads the remote's results too, if there is a remote."""
+    upper = cache_store(repository)
+    lower = _remote_or_none(repository, remote)
+
+    def bring(oids: Iterable[str]) -> None:
+        if lower is not None:
+            pull_objects(lower, repository.cache, oids)
+
+    return Site(
+        git=repository.git,
+        store=upper if lower is None else LayeredStore(upper, lower),
+        executor=LocalExecutor(upper.url, {}, cores=cores, cache_home=cache_home()),
+        origin=repository.git.config(f"remote.{git_remote(repository.git)}.url") or str(repository.root),
+        zone=local_zone(),
+        read_zones=() if lower is None else ("main",),
+        bring=bring,
+    )
+
+
+def _remote_or_none(repository: Repository, name: str | None) -> ObjectStore | None:
+    try:
+        return repository.remote(name)
+    except RemoteError:
+        if name:
+            raise
+        return None
+
+
+def branch_of(repository: Repository, wanted: str | None) -> str:
+    """The branch that was named, else the one HEAD is on."""
+    return wanted or current_branch(repository.git) or "main"

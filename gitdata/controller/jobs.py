@@ -1,0 +1,158 @@
+"""Jobs as people see them: run records, live status and output commits folded into one row per attempt.
+
+Called by ``gitdata job …``. Reads only; a row is what the records say, never a guess about a process.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from gitdata.backends.objects import ObjectStore
+from gitdata.controller.visit import OutputCommit
+from gitdata.errors import InvalidInputError, MissingDataError
+from gitdata.formats.index import fold_index, parse_index
+from gitdata.formats.keys import (
+    datum_prefix,
+    index_name,
+    live_key,
+    log_key,
+    plan_key,
+    run_record_key,
+    run_record_name,
+    runs_prefix,
+)
+from gitdata.formats.plans import parse_plan
+from gitdata.formats.records import Counts, RunRecord, parse_record
+from gitdata.model import DatumResult, RunPlan
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One attempt at a run. started, finished: milliseconds, 0 if not yet. output_commit: where it was published.
+
+    state: running, success, failed. records: name -> record of this attempt.
+    """
+
+    id: str
+    run_key: str
+    stage: str
+    branch: str
+    commit: str
+    state: str
+    started: int
+    finished: int
+    restarts: int
+    counts: Counts
+    bytes_down: int
+    bytes_up: int
+    message: str
+    output_commit: str
+    records: Mapping[str, RunRecord]
+
+    @property
+    def progress(self) -> str:
+        done = self.counts.processed + self.counts.failed
+        return f"{done} + {self.counts.skipped} / {self.counts.total}"
+
+
+def list_jobs(store: ObjectStore, zone: str, commits: Iterable[OutputCommit], limit: int) -> list[JobRow]:
+    """The newest attempts, newest first. Reads at most the records of ``limit`` runs."""
+    runs: dict[str, list[tuple[str, str]]] = {}
+    newest: dict[str, float] = {}
+    for info in store.list(runs_prefix(zone)):
+        parts = run_record_name(info.key)
+        if parts is not None:
+            runs.setdefault(parts[0], []).append((parts[1], info.key))
+            newest[parts[0]] = max(info.modified, newest.get(parts[0], 0))
+    published = _published(commits)
+    rows: list[JobRow] = []
+    for run_key in sorted(runs, key=lambda key: newest[key], reverse=True)[:limit]:
+        records = {name: parse_record(store.read(key), key) for name, key in runs[run_key]}
+        for job in {record.job for record in records.values()}:
+            mine = {name: record for name, record in records.items() if record.job == job}
+            rows.append(_row(store, zone, mine, published))
+    return sorted(rows, key=lambda row: (row.started, row.id), reverse=True)[:limit]
+
+
+def find_job(store: ObjectStore, zone: str, commits: Iterable[OutputCommit], id: str) -> JobRow:
+    """The job of that name, or of a name that begins so. Raises MissingDataError."""
+    rows = list_jobs(store, zone, commits, limit=1000)
+    found = [row for row in rows if row.id == id] or [row for row in rows if row.id.startswith(id)]
+    if len(found) > 1:
+        raise InvalidInputError(f"{id}: {len(found)} jobs begin so", hint=f"one is {found[0].id}")
+    if not found:
+        raise MissingDataError(f"no job is named {id}", hint="see `gitdata job list`")
+    return found[0]
+
+
+def job_of(store: ObjectStore, zone: str, run_key: str, result: str) -> JobRow:
+    """The attempt that a record of a run belongs to. Raises MissingDataError."""
+    record = parse_record(store.read(run_record_key(zone, run_key, result)), result)
+    return _row(store, zone, {result: record}, {})
+
+
+def job_plan(store: ObjectStore, zone: str, row: JobRow) -> RunPlan | None:
+    """What the job worked through; None for a run without a job of its own (all its datums were known)."""
+    digests = [record.plan for record in row.records.values() if record.plan]
+    return parse_plan(store.read(plan_key(zone, digests[0]))) if digests else None
+
+
+def job_results(store: ObjectStore, zone: str, stage_key: str, job: str) -> dict[str, DatumResult]:
+    """Datum id -> what this job made of it, as far as it is recorded."""
+    objects = {}
+    for info in store.list(datum_prefix(zone, stage_key)):
+        name = index_name(info.key)
+        if name is not None:
+            objects[name] = parse_index(store.read(info.key), info.key)
+    return fold_index(objects, lambda result: result.job == job)
+
+
+def datum_log(store: ObjectStore, zone: str, result: DatumResult) -> bytes:
+    """What a datum's command printed."""
+    return store.read(log_key(zone, result.log)) if result.log else b""
+
+
+def _published(commits: Iterable[OutputCommit]) -> dict[str, str]:
+    """Result record -> the oldest output commit that names it."""
+    found: dict[str, str] = {}
+    for commit in commits:
+        found |= {result: commit.sha for _, _, result in commit.stages.values()}
+    return found
+
+
+def _row(store: ObjectStore, zone: str, records: Mapping[str, RunRecord], published: Mapping[str, str]) -> JobRow:
+    ended = {name: r for name, r in sorted(records.items()) if r.kind != "started"}
+    name, last = next(iter(ended.items()), next(iter(records.items())))
+    begun = [r.time for r in records.values() if r.kind == "started"]
+    started = min([*begun, *([last.started] if last.started else [])], default=last.time)
+    row = JobRow(
+        id=last.job,
+        run_key=last.run_key,
+        stage=last.stage,
+        branch=last.branch,
+        commit=last.commit,
+        state="running" if last.kind == "started" else last.state or "failed",
+        started=started,
+        finished=0 if last.kind == "started" else last.finished or last.time,
+        restarts=last.restarts,
+        counts=last.counts,
+        bytes_down=last.bytes_down,
+        bytes_up=last.bytes_up,
+        message=last.message,
+        output_commit=published.get(name, ""),
+        records=records,
+    )
+    return _with_live(store, zone, row) if row.state == "running" else row
+
+
+def _with_live(store: ObjectStore, zone: str, row: JobRow) -> JobRow:
+    """A running job's advisory status, if there is one that can be read."""
+    try:
+        live = json.loads(store.read(live_key(zone, row.id)))
+        names = ("total", "processed", "skipped", "failed")
+        counts = Counts(**{name: int(live[name]) for name in names})
+        return replace(row, counts=counts, bytes_down=int(live["bytes"]["down"]), bytes_up=int(live["bytes"]["up"]))
+    except (MissingDataError, ValueError, KeyError, TypeError):
+        return row

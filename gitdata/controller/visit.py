@@ -1,0 +1,105 @@
+"""Visit: a person's clone looks at the controller's side: the remote's outputs, records and status.
+
+Called by ``gitdata plan``, ``run`` and ``job …``. Reads only; whatever is missing locally is fetched below
+``refs/remotes/<remote>/gitdata/`` as ``git fetch`` would do it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from gitdata.backends.git import Git
+from gitdata.controller.facts import Wish
+from gitdata.controller.publish import generated_pointers, published_source
+from gitdata.controller.watch import HEADS, OUTPUTS
+from gitdata.errors import NotARepositoryError, RemoteError
+
+_DEPTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class OutputCommit:
+    """One output commit. stages: stage -> (state, run key, name of the result record), ``-`` where there is none."""
+
+    sha: str
+    branch: str
+    source: str
+    stages: Mapping[str, tuple[str, str, str]]
+    error: str
+
+
+def git_remote(git: Git) -> str:
+    """The name of the git remote that is meant without being named: the branch's, else origin."""
+    branch = current_branch(git)
+    return git.config(f"branch.{branch}.remote") or "origin"
+
+
+def current_branch(git: Git) -> str:
+    """The branch that HEAD is on, "" if on none."""
+    done = git.call("symbolic-ref", "--quiet", "--short", "HEAD")
+    return done.stdout.decode().strip() if done.returncode == 0 else ""
+
+
+def refresh(git: Git) -> None:
+    """Fetch the output branches. Raises RemoteError where the git remote cannot be asked."""
+    remote = git_remote(git)
+    if not git.config(f"remote.{remote}.url"):
+        raise RemoteError(f"this repository has no git remote {remote!r}", hint="git remote add origin URL")
+    git.fetch(remote, f"+{OUTPUTS}*:refs/remotes/{remote}/gitdata/*")
+
+
+def output_tips(git: Git) -> dict[str, str]:
+    """Source branch -> tip of its output branch, as last fetched."""
+    prefix = f"refs/remotes/{git_remote(git)}/gitdata/"
+    return {ref.removeprefix(prefix): sha for ref, sha in git.refs(prefix).items()}
+
+
+def output_commits(git: Git, limit: int = _DEPTH) -> Iterator[OutputCommit]:
+    """The output commits of all branches, newest first, as last fetched."""
+    for branch, tip in output_tips(git).items():
+        for sha in git.text("rev-list", "--first-parent", f"--max-count={limit}", tip).split():
+            found = describe(git, sha, branch)
+            if found is None:
+                break
+            yield found
+
+
+def describe(git: Git, sha: str, branch: str) -> OutputCommit | None:
+    """What an output commit says of itself; None if it is none."""
+    commit = git.commit(sha)
+    source = next(iter(commit.trailers("Gitdata-Source")), None)
+    if source is None:
+        return None
+    stages = {}
+    for line in commit.trailers("Gitdata-Stage"):
+        words = line.split(" ")
+        if len(words) == 4:
+            stages[words[0]] = (words[1], words[2], words[3])
+    return OutputCommit(sha, branch, source, stages, next(iter(commit.trailers("Gitdata-Error")), ""))
+
+
+def wish(git: Git, revision: str, branch: str) -> Wish:
+    """What the controller would survey for a revision. Raises NotARepositoryError for a revision that is none."""
+    commit = git.resolve(revision)
+    if commit is None:
+        raise NotARepositoryError(f"{revision}: no such revision", hint="commit something first, or fetch it")
+    tip = output_tips(git).get(branch)
+    preferred = {name: str(p.meta.get("result", "")) for name, p in generated_pointers(git, tip).items()}
+    return Wish(commit, branch, preferred=preferred)
+
+
+def is_published(git: Git, tip: str | None, commit: str) -> bool:
+    """Whether an output tip is of a source commit, or of a later one that contains it."""
+    source = published_source(git, tip)
+    return source is not None and (source == commit or git.is_ancestor(commit, source))
+
+
+def remote_tip(git: Git, branch: str) -> str | None:
+    """The output branch's tip on the git remote now, fetched; None if there is none."""
+    remote = git_remote(git)
+    ref = OUTPUTS + branch
+    tip = git.ls_remote(remote, ref).get(ref)
+    if tip is not None and git.resolve(tip) is None:
+        git.fetch(remote, f"+{ref}:refs/remotes/{remote}/{ref.removeprefix(HEADS)}")
+    return tip

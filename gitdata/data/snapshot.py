@@ -1,0 +1,36 @@
+"""Snapshot: the working tree as a commit that no ref names, so that it can be planned like any other.
+
+Called by ``commands.run``. Touches neither the index nor a branch; a clean tree is simply HEAD.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from gitdata.backends.git import Git
+from gitdata.data.repository import Repository
+from gitdata.errors import NotARepositoryError
+
+_IDENT = "gitdata <gitdata@noreply.invalid>"
+
+
+def snapshot(repository: Repository) -> str:
+    """The sha of a commit with the tree that ``git add -A`` would make; HEAD if that is its tree already."""
+    head = repository.git.resolve("HEAD")
+    if head is None:
+        raise NotARepositoryError(f"{repository.root}: no commit yet", hint="commit something first")
+    before = repository.git.commit(head)
+    with TemporaryDirectory(prefix="gitdata-index-") as folder:
+        index = Path(folder, "index")
+        real = repository.git_dir / "index"
+        if real.exists():  # for its stat data: only changed files are hashed again
+            shutil.copy2(real, index)
+        git = Git(repository.root, index=index)
+        git.run("add", "--all", ".")
+        tree = git.text("write-tree")
+    if tree == before.tree:
+        return head
+    dated = f"{_IDENT} {' '.join(before.committer.rsplit(' ', 2)[1:])}"
+    return repository.git.write_commit(tree, [head], "working tree\n", author=dated, committer=dated)
