@@ -220,8 +220,9 @@ def _command(box: Box, streams: tuple[int, int], report: int) -> NoReturn:
         os.chdir(box.cwd)
         doing = f"run {box.argv[0]}"
         os.execvpe(box.argv[0], box.argv, dict(box.env))
-    except OSError as error:
-        os.write(report, f"{kind}:cannot {doing}: {error.strerror or error}".encode(errors="replace"))
+    except (OSError, ValueError) as error:  # ValueError: a NUL or "=" where the system allows none
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        os.write(report, f"{kind}:cannot {doing}: {why}".encode(errors="replace"))
     os._exit(127)
 
 

@@ -20,6 +20,8 @@ from gitdata.errors import MachineError
 from gitdata.worker import launcher
 from gitdata.worker.box import Box, Exit
 
+# -P: never import from the folder one happens to be in. utf8: paths are UTF-8 whatever the locale says.
+PYTHON = (sys.executable, "-P", "-X", "utf8", "-m")
 LOG_BYTES = 1 << 20
 _FOLDERS = ("root", "tmp", "vartmp")
 
@@ -48,15 +50,7 @@ class Sandbox:
         with theirs:
             number = theirs.fileno()
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-X",
-                    "utf8",
-                    "-m",
-                    "gitdata.worker.launcher",
-                    str(number),
-                    str(os.getpid()),
-                ],
+                [*PYTHON, "gitdata.worker.launcher", str(number), str(os.getpid())],
                 pass_fds=[number],
                 stdin=subprocess.DEVNULL,
             )

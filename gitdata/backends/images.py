@@ -1,0 +1,152 @@
+"""Folder images on this machine: the code of a stage and the virtual environment it asks for.
+
+Called by executors.local: ``folder_environment_id`` while planning (cheap, builds nothing), ``prepare`` before a
+job's first datum. The folder comes from a git tree of a stranger: nothing in it is run or followed here, except
+that its requirements are installed. What is made lies under the cache home, is shared by all controllers of the
+user and may be deleted at any time; it is never half-made, whenever this process dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from gitdata.backends.git import Git
+from gitdata.backends.local import sync_folder
+from gitdata.backends.venvs import build_venv, requirements_key
+from gitdata.errors import InvalidInputError, MachineError
+from gitdata.formats.dvc import check_relpath
+from gitdata.identity import sha256
+
+REQUIREMENTS = "requirements.txt"
+_DONE = ".complete"
+
+
+@dataclass(frozen=True, slots=True)
+class FolderImage:
+    """code: what the command sees as ``/code``. venv: its virtual environment, None without requirements."""
+
+    id: str
+    code: Path
+    venv: Path | None
+
+
+def folder_tree(git: Git, commit: str, path: str) -> str | None:
+    """The tree id of an image folder, None if the commit has no folder of that name (it is an image reference)."""
+    folder = _folder(path)
+    if folder is None or folder == ".":
+        return None
+    return git.resolve(f"{commit}:{folder}", "tree")
+
+
+def folder_environment_id(git: Git, commit: str, path: str) -> str:
+    """The environment id of a folder image. Raises InvalidInputError if there is no such folder."""
+    tree = folder_tree(git, commit, path)
+    if tree is None:
+        raise InvalidInputError(f"image {path}: the commit has no such folder")
+    required = git.file(tree, REQUIREMENTS)
+    digest = "-" if required is None else sha256(required)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return f"venv:{tree}:{digest}:{version}:{sys.platform}-{platform.machine()}"
+
+
+def prepare(git: Git, commit: str, path: str, cache_home: Path) -> FolderImage:
+    """Code and virtual environment, made now or earlier by anybody.
+
+    Raises InvalidInputError (the folder or its requirements), RemoteError (transient: the package index could
+    not be reached), MachineError (disk).
+    """
+    name = folder_environment_id(git, commit, path)
+    tree = name.split(":")[1]
+    try:
+        code = _code(git, tree, path, cache_home / "images" / sha256(name.encode()))
+        required = git.file(tree, REQUIREMENTS)
+        venv = None if required is None else _venv(required, tree, code, cache_home / "venvs", path)
+    except OSError as error:
+        raise MachineError(f"image {path}: cannot be prepared in {cache_home}: {error}") from error
+    return FolderImage(name, code, venv)
+
+
+def _folder(path: str) -> str | None:
+    """The folder as git names it, None for what cannot be one (``docker.io/library/python:3.11``)."""
+    folder = str(PurePosixPath(path))
+    return None if "\n" in path or folder.startswith("/") or ".." in folder.split("/") else folder
+
+
+def _code(git: Git, tree: str, path: str, place: Path) -> Path:
+    """The tree's files as plain files in ``place``, built beside it and renamed: there whole or not at all."""
+    if place.is_dir():
+        return place
+    entries = git.ls_tree(tree)
+    for entry in entries:
+        if entry.mode not in ("100644", "100755"):
+            kind = "submodule" if entry.mode == "160000" else "symlink"
+            raise InvalidInputError(
+                f"image {path}: {entry.path} is a {kind}",
+                hint="an image folder may hold ordinary files only: copy what it names into the folder",
+            )
+        check_relpath(entry.path)
+    blobs = git.blobs(entry.sha for entry in entries)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=place.parent))
+    try:
+        for entry in entries:
+            target = scratch / entry.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write(target, blobs[entry.sha], 0o755 if entry.mode == "100755" else 0o644)
+        for folder in [scratch, *(p for p in scratch.rglob("*") if p.is_dir())]:
+            folder.chmod(0o755)
+            sync_folder(folder)
+        scratch.rename(place)
+    except OSError:
+        if not place.is_dir():  # else another process was first: the same bytes under the same name
+            raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return place
+
+
+def _write(target: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+
+
+def _venv(required: bytes, tree: str, code: Path, home: Path, path: str) -> Path:
+    """The virtual environment of these requirements, shared by all images that have the same.
+
+    It cannot be built elsewhere and renamed, because its scripts name their interpreter by its full path: a file
+    written last says that it is complete.
+    """
+    place = home / requirements_key(required, tree)
+    with _locked(place.with_suffix(".lock")):
+        if not (place / _DONE).exists():
+            if place.exists():
+                shutil.rmtree(place)
+            build_venv(place, code, f"image {path}")
+            os.sync()  # tens of thousands of files: one by one would take longer
+            (place / _DONE).touch()
+    return place
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Hold a lock that ends with this process, however it ends."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,180 @@
+"""Jobs as processes of this machine: the embedded default, no cluster and no container program needed.
+
+Made by the commands ``controller`` and ``run``. Jobs live and die with this process: after a restart nothing is known
+of them, and the controller plans what is left, which is all in the store. It is no security boundary: it runs stages
+that its user trusts, and keeps them from what they have no business with.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from gitdata.backends.git import Git
+from gitdata.backends.images import folder_environment_id, folder_tree
+from gitdata.errors import InvalidInputError
+from gitdata.executors.base import Job, Progress
+from gitdata.executors.cores import Cores
+from gitdata.executors.local_job import LocalJob, Person, Place
+from gitdata.executors.scratch import sweep
+from gitdata.model import Environment, JobStatus, Stage
+from gitdata.worker.sandbox import ability
+
+_NONE: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+
+
+class LocalExecutor:
+    """Runs jobs here. cores: how many datums at once over all jobs, None for as many as the machine has.
+
+    secrets: name -> key -> value, what stages may name.
+    """
+
+    name = "local"
+
+    def __init__(
+        self,
+        store_url: str,
+        store_options: Mapping[str, str] = MappingProxyType({}),
+        *,
+        cores: int | None = None,
+        cache_home: Path,
+        flush_seconds: float = 5,
+        secrets: Mapping[str, Mapping[str, str]] = _NONE,
+    ) -> None:
+        count = cores or len(os.sched_getaffinity(0))
+        cache_home = cache_home.resolve()
+        self._place = Place(
+            store=store_url,
+            store_options=tuple(store_options.items()),
+            cache_home=cache_home,
+            hidden=(str(cache_home), *_local_folder(store_url)),
+            cores=Cores(count),
+            cores_count=count,
+            flush_seconds=flush_seconds,
+        )
+        self._secrets = secrets
+        self._jobs: dict[str, LocalJob] = {}
+        self._lock = threading.Lock()
+        sweep(cache_home)
+
+    def environment(self, git: Git, commit: str, stage: Stage) -> Environment:
+        image = stage.transform.image
+        if folder_tree(git, commit, image) is None:
+            raise InvalidInputError(
+                f"stage {stage.name}: image {image} is no folder of this commit, and image references need docker or "
+                "podman, which the local executor does not use yet",
+                hint="name a folder of the repository (stage-images/…), or run on a cluster",
+            )
+        if not stage.transform.cmd:
+            raise InvalidInputError(f"stage {stage.name}: a folder image needs transform.cmd")
+        self._person(stage)
+        return Environment(folder_environment_id(git, commit, image), image)
+
+    def start(self, job: Job, git: Git) -> None:
+        person = self._person(job.stage)
+        with self._lock:
+            if job.name not in self._jobs:
+                started = LocalJob(job, git, self._place, person)
+                started.start()
+                self._jobs[job.name] = started
+
+    def status(self, name: str) -> JobStatus | None:
+        found = self._jobs.get(name)
+        return found.status if found else None
+
+    def progress(self, name: str) -> Progress:
+        found = self._jobs.get(name)
+        return found.progress if found else Progress()
+
+    def jobs(self) -> dict[str, JobStatus]:
+        with self._lock:
+            return {name: job.status for name, job in self._jobs.items()}
+
+    def cancel(self, name: str) -> None:
+        found = self._jobs.get(name)
+        if found is not None:
+            found.stop("cancelled")
+
+    def forget(self, name: str) -> None:
+        with self._lock:
+            found = self._jobs.get(name)
+            if found is not None and found.status.state in ("succeeded", "failed"):
+                del self._jobs[name]
+
+    def close(self) -> None:
+        with self._lock:
+            jobs = list(self._jobs.values())
+        for job in jobs:
+            job.stop("the controller ended")
+        for job in jobs:
+            job.join()
+
+    def _person(self, stage: Stage) -> Person:
+        user_namespace = ability()
+        uid, gid = _user(stage)
+        own = os.geteuid()
+        if uid is not None and uid != own and (own != 0 or user_namespace):
+            raise InvalidInputError(
+                f"stage {stage.name}: transform.user {stage.transform.user} is another user than the one who runs this",
+                hint="leave transform.user out, or run the controller as root or on a cluster",
+            )
+        if user_namespace:
+            uid = gid = None
+        return Person(uid, gid, user_namespace, self._variables(stage))
+
+    def _variables(self, stage: Stage) -> tuple[tuple[str, str], ...]:
+        found = []
+        for secret in stage.transform.secrets:
+            if not secret.env_var:
+                raise InvalidInputError(
+                    f"stage {stage.name}: the local executor cannot give secret {secret.name} as a file yet",
+                    hint="give it env_var and key",
+                )
+            value = self._secrets.get(secret.name, {}).get(secret.key)
+            if value is None:
+                raise InvalidInputError(
+                    f"stage {stage.name}: this controller has no secret {secret.name} with the key {secret.key}",
+                    hint="name it in the controller's configuration",
+                )
+            found.append((secret.env_var, value))
+        return tuple(found)
+
+
+def _user(stage: Stage) -> tuple[int | None, int | None]:
+    """uid and gid of ``user[:group]``, names or numbers; None where the stage does not say."""
+    text = stage.transform.user
+    if not text:
+        return None, None
+    name, _, group = text.partition(":")
+    try:
+        if name.isdecimal():
+            uid, gid = int(name), _primary_group(int(name))
+        else:
+            found = pwd.getpwnam(name)
+            uid, gid = found.pw_uid, found.pw_gid
+        if group:
+            gid = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+    except KeyError as error:
+        raise InvalidInputError(
+            f"stage {stage.name}: transform.user {text}: this machine has no such user or group",
+            hint="a number works everywhere",
+        ) from error
+    return uid, gid
+
+
+def _primary_group(uid: int) -> int:
+    try:
+        return pwd.getpwuid(uid).pw_gid
+    except KeyError:
+        return uid
+
+
+def _local_folder(url: str) -> list[str]:
+    """The folder of a store in a folder, which commands must not see."""
+    path = url.removeprefix("file://")
+    return [str(Path(path).resolve())] if path.startswith("/") else []

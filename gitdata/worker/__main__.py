@@ -1,0 +1,92 @@
+"""A worker: ``python -m gitdata.worker``. Started and fed by executors.local; one shard of datums after the other.
+
+Standard input: the job (``WorkerJob``), then a line for each shard. Standard output: a JSON line for each datum done
+and each shard finished. It ends with 0 when its input ends and everything it did is in the index, else with one line
+on standard error. It dies with the process that started it, and all commands die with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from gitdata.backends.objects import ObjectStore
+from gitdata.backends.stores import open_store
+from gitdata.errors import GitdataError, InvalidInputError
+from gitdata.formats.keys import plan_key
+from gitdata.formats.plans import parse_plan
+from gitdata.identity import sha256
+from gitdata.model import DatumResult, RunPlan
+from gitdata.worker import syscalls
+from gitdata.worker.datum import DatumRunner
+from gitdata.worker.job import WorkerJob
+from gitdata.worker.sandbox import Sandbox
+from gitdata.worker.segments import Segments
+
+
+def main() -> int:
+    syscalls.die_with_parent()
+    job = WorkerJob.parse(sys.stdin.buffer.readline())
+    if os.getppid() != job.parent:
+        return 1  # the parent died before we could ask to die with it
+    try:
+        store = open_store(job.store, dict(job.store_options))
+        plan = _read_plan(store, job)
+        with Sandbox() as sandbox:
+            _work(job, plan, store, sandbox)
+    except GitdataError as error:
+        print(f"{error.message}; {error.hint}" if error.hint else error.message, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.strerror or error}: {error.filename or job.scratch}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _read_plan(store: ObjectStore, job: WorkerJob) -> RunPlan:
+    key = plan_key(job.zone, job.plan)
+    data = store.read(key)
+    if sha256(data) != job.plan:
+        raise InvalidInputError(f"{key} is damaged: its bytes have another sha256")
+    return parse_plan(data, key)
+
+
+def _work(job: WorkerJob, plan: RunPlan, store: ObjectStore, sandbox: Sandbox) -> None:
+    segments = Segments(store, job.zone, plan.stage_key, job.flush_seconds)
+    runner = DatumRunner(job, plan, store, sandbox, segments.flush_if_due)
+    Path(job.scratch).mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        for line in sys.stdin.buffer:
+            for datum in plan.datums[int(line) :: job.shards]:
+                result = runner.process(datum)
+                segments.add(result)
+                _tell(
+                    event="datum",
+                    datum=datum.id,
+                    state=_state(result),
+                    down=runner.stager.bytes_down,
+                    up=runner.outputs.bytes_up,
+                )
+            segments.flush()
+            _tell(event="shard", shard=int(line))
+    finally:
+        # Also on the way out of an error: what was done is done. An error of this flush is then the one that is told.
+        segments.flush()
+
+
+def _state(result: DatumResult) -> str:
+    if result.failure is not None:
+        return "failed"
+    return "recovered" if result.recovered else "success"
+
+
+def _tell(**event: Any) -> None:
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""The environment variables of a command, built from nothing. Called by worker.datum.
+
+Nothing of the controller's own environment (keys, proxies, a virtual environment) reaches a command by accident.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from gitdata.model import Datum, RunPlan
+from gitdata.worker.job import WorkerJob
+from gitdata.worker.root import SYSTEM_FOLDERS
+
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def base_prefix() -> str:
+    """Where the interpreter of this process is installed, as it is named outside any virtual environment."""
+    return str(Path(sys.base_prefix).resolve())
+
+
+def binds(job: WorkerJob) -> tuple[tuple[str, str], ...]:
+    """What a command needs beside the system folders: the stage's environment and the interpreter under it."""
+    prefix = base_prefix()
+    wanted = [] if prefix.split("/")[1] in SYSTEM_FOLDERS else [prefix]
+    if job.venv:
+        wanted.append(job.venv)
+    return tuple((place, place) for place in wanted)
+
+
+def variables(job: WorkerJob, plan: RunPlan, datum: Datum) -> tuple[tuple[str, str], ...]:
+    """All variables of a datum's command. The stage's own win over the defaults, the datum's over both."""
+    # The interpreter first: an environment id names its version, so `python3` must be that one in every image.
+    places = [f"{job.venv}/bin"] if job.venv else []
+    if base_prefix() not in ("/usr", "/usr/local"):
+        places.append(f"{base_prefix()}/bin")
+    base = {"PATH": ":".join([*places, _SYSTEM_PATH]), "HOME": "/tmp", "LANG": "C.UTF-8"}
+    if job.venv:
+        base["VIRTUAL_ENV"] = job.venv
+    given = {**base, **dict(plan.stage.transform.env), **dict(job.secrets)}
+    ours = {name: value for name, value in _of_datum(plan, datum) if name not in base}
+    return tuple({**given, **ours}.items())
+
+
+def _of_datum(plan: RunPlan, datum: Datum) -> Iterator[tuple[str, str]]:
+    yield from (("GITDATA_JOB_ID", plan.job), ("GITDATA_DATUM_ID", datum.id))
+    yield from (("PACH_JOB_ID", plan.job), ("PACH_DATUM_ID", datum.id), ("PACH_OUTPUT_COMMIT_ID", plan.run_key))
+    commits = dict(plan.commits)
+    for part in datum.inputs:
+        match = part.match.strip("/")
+        place = f"/pfs/{part.name}/{match}" if match else f"/pfs/{part.name}"
+        # A shell cannot expand a variable whose name has "-" in it.
+        for name in {part.name, re.sub(r"[^A-Za-z0-9_]", "_", part.name)}:
+            yield name, place
+            yield f"{name}_COMMIT", commits.get(part.name, plan.commit)
