@@ -113,7 +113,7 @@ def statement(
                     "workers": workers,
                 },
                 "resolvedDependencies": [
-                    {"name": "source", "uri": _uri("git+", repository), "digest": {"gitCommit": commit}},
+                    {"name": "source", "uri": _git_uri(repository), "digest": {"gitCommit": commit}},
                     _environment(environment),
                     *(_dependency(i) for i in inputs),
                 ],
@@ -223,7 +223,7 @@ def _digest(known: str | None, oid: str) -> dict[str, str]:
 def _external(stage: Stage, repository: str, ref: str, inputs: Sequence[InputRecord]) -> dict[str, Any]:
     t = stage.transform
     made: dict[str, Any] = {
-        "repository": _uri("", repository),
+        "repository": _short(without_userinfo(repository)),
         "ref": _short(ref),
         "stage": stage.name,
         "image": _short(without_userinfo(t.image)),
@@ -302,8 +302,12 @@ def _env_value(name: str, value: str) -> str:
 # ------------------------------------------------------------------------------------------------------- size
 
 
-def _uri(scheme: str, url: str) -> str:
-    return scheme + _short(without_userinfo(url))
+def _git_uri(url: str) -> str:
+    """The repository as a URI: git's other two ways to write one are a path and ``[user@]host:path``."""
+    if "://" in url:
+        return "git+" + _short(without_userinfo(url))
+    remote = re.fullmatch(r"(?:[^/:@]+@)?([^/:]{2,}):(.*)", url, re.DOTALL)
+    return _short(f"git+ssh://{remote[1]}/{remote[2].lstrip('/')}" if remote else f"git+file://{url}")
 
 
 def _short(text: str) -> str:
