@@ -81,12 +81,10 @@ def workshop(repository: Repository, remote: str | None, cores: int | None = Non
 
 
 def _remote_or_none(repository: Repository, name: str | None) -> ObjectStore | None:
-    try:
-        return repository.remote(name)
-    except RemoteError:
-        if name:
-            raise
+    """The remote, or None where the repository has none and none was asked for."""
+    if name is None and not repository.config.get("core", {}).get("remote"):
         return None
+    return repository.remote(name)
 
 
 def branch_of(repository: Repository, wanted: str | None) -> str:

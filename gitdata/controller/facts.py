@@ -28,7 +28,7 @@ from gitdata.model import DatumResult, Listing, Stage, leaves
 class Wish:
     """What to survey. preferred: stage -> result named by the output tip. retried: jobs whose retry was asked for.
 
-    only: these stages and what they need; empty = all.
+    only: these stages and what they need; empty = all. default_branch: what a spec may call this commit.
     """
 
     commit: str
@@ -36,6 +36,7 @@ class Wish:
     preferred: Mapping[str, str] = field(default_factory=dict)
     retried: frozenset[str] = frozenset()
     only: frozenset[str] = frozenset()
+    default_branch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,9 @@ class Facts:
         self._proven.clear()
         try:
             tree = Tree(self.site.git, wish.commit)
-            stages = _wanted(tree.pipeline(), wish.only)
+            if self.site.zone == "main":
+                tree.check_remote(self.site.store.url)
+            stages = _wanted(tree.pipeline(wish.default_branch), wish.only)
         except InvalidInputError as error:
             return Survey(wish, error=error.message)
         names = {stage.name for stage in stages}

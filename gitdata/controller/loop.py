@@ -123,6 +123,7 @@ class Controller:
             branch,
             preferred={name: str(pointer.meta.get("result", "")) for name, pointer in previous.items()},
             retried=frozenset(request.target for request in mine.values()),
+            default_branch=self.default,
         )
         survey = self.driver.advance(wish)
         self._tell(memory, survey)

@@ -11,16 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gitdata.backends.git import Git, TreeEntry
+from gitdata.backends.git import Git, TreeEntry, hide_password
 from gitdata.backends.objects import ObjectStore
 from gitdata.data.hashing import hash_bytes
 from gitdata.data.transfer import read_listing
 from gitdata.errors import InvalidInputError
 from gitdata.formats.dvc import parse_pointer
-from gitdata.formats.spec import load_pipeline, sources_of
+from gitdata.formats.dvcconfig import parse_config, remotes
+from gitdata.formats.spec import is_spec, load_pipeline, sources_of
 from gitdata.model import Entry, Listing, Output, Stage
-
-STAGES = "stages/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +52,32 @@ class Tree:
                     self.generated[path] = {k: str(v) for k, v in pointer.meta["gitdata"].items()}
                 self.outputs[path] = out
 
-    def pipeline(self) -> tuple[Stage, ...]:
+    def pipeline(self, default_branch: str) -> tuple[Stage, ...]:
         """The stages in topological order. Raises InvalidInputError with a line per problem."""
-        specs = [p for p in self.entries if p.startswith(STAGES) and p.endswith((".json", ".yaml", ".yml"))]
+        specs = [path for path, entry in self.entries.items() if is_spec(path) and entry.mode.startswith("100")]
         texts = self.git.blobs(self.entries[path].sha for path in specs)
         paths = [path for path in self.entries if path.removesuffix(".dvc") not in self.generated]
-        return load_pipeline({path: texts[self.entries[path].sha] for path in specs}, sources_of(paths))
+        files = {path: texts[self.entries[path].sha] for path in specs}
+        return load_pipeline(files, sources_of(paths), default_branch=default_branch or None)
+
+    def check_remote(self, url: str) -> None:
+        """Refuse a commit whose own default remote is another place than ``url``: its data would not be found there.
+
+        The controller's configuration decides where data is; a relative folder cannot be compared and is left alone.
+        """
+        entry = self.entries.get(".dvc/config")
+        if entry is None:
+            return
+        config = parse_config(self.git.blobs([entry.sha])[entry.sha].decode(errors="replace"), ".dvc/config")
+        default = config.get("core", {}).get("remote", "").lower()
+        named = remotes(config).get(default)
+        if named is None or not ("://" in named.url or named.url.startswith("/")):
+            return
+        if _normal(named.url) != _normal(url):
+            raise InvalidInputError(
+                f".dvc/config: its default remote {hide_password(named.url)} is not the controller's",
+                hint="push to the remote that the controller reads, or start it with --remote",
+            )
 
     def source(self, repo: str, store: ObjectStore) -> Source:
         """The listing of a pointer or a git path. Raises InvalidInputError, MissingDataError."""
@@ -89,6 +108,10 @@ class Tree:
     def _hash(self, entries: Mapping[str, TreeEntry]) -> dict[str, tuple[str, int]]:
         texts = self.git.blobs(entry.sha for entry in entries.values())
         return {sha: (hash_bytes(text).md5, len(text)) for sha, text in texts.items()}
+
+
+def _normal(url: str) -> str:
+    return url.removeprefix("file://").rstrip("/")
 
 
 def _single(name: str, output: Output) -> Entry:

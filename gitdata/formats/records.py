@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from gitdata.errors import InvalidInputError
 from gitdata.identity import canonical
@@ -92,6 +92,8 @@ def parse_record(data: bytes, name: str) -> RunRecord:
         body = json.loads(data)
         if body["v"] != 1:
             raise InvalidInputError(f"{name}: version {body['v']} is newer than this gitdata", hint="update gitdata")
+        if body["kind"] not in get_args(Kind):
+            raise ValueError(f"kind {body['kind']!r}")
         output = body.get("output")
         counts, moved = body.get("datums", {}), body.get("bytes", {})
         return RunRecord(

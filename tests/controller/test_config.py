@@ -1,0 +1,45 @@
+"""The controller's configuration: defaults, and errors that name file and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gitdata.controller.config import ControllerSettings, read_settings
+from gitdata.errors import InvalidInputError
+
+
+def test_no_file_is_a_configuration() -> None:
+    assert read_settings(None).controller == ControllerSettings()
+
+
+def test_every_section_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "controller.toml"
+    file.write_text(
+        '[controller]\nbranches = ["main", "release/*"]\npoll_seconds = 2\n'
+        '[mail]\nhost = "http://127.0.0.1:1"\n[remote]\nregion = "eu"\nuse_ssl = false\n'
+    )
+    settings = read_settings(file)
+    assert settings.controller.branches == ("main", "release/*")
+    assert settings.controller.poll_seconds == 2.0
+    assert settings.mail.host == "http://127.0.0.1:1"
+    assert settings.remote == {"region": "eu", "use_ssl": "false"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[controler]\n", "unknown section \\[controler\\]"),
+        ("[controller]\npol_seconds = 1\n", "pol_seconds: no such setting"),
+        ('[controller]\ncores = "two"\n', "cores: must be a int"),
+        ('[controller]\nbranches = "main"\n', "branches: must be a list of strings"),
+        ('[controller]\non_supersede = "stop"\n', "on_supersede: must be finish or cancel"),
+        ("= 1\n", "not TOML"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "controller.toml"
+    file.write_text(text)
+    with pytest.raises(InvalidInputError, match=said):
+        read_settings(file)

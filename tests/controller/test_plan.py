@@ -1,0 +1,163 @@
+"""The planner: the same facts give the same decision, and the decision says why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from gitdata.controller.plan import StageFacts, StagePlan, blocked, decide
+from gitdata.formats.records import History, RunRecord, fold
+from gitdata.identity import datum_id, execution_key, job_name, run_key
+from gitdata.model import Datum, DatumInput, DatumResult, Entry, Environment, Output, PfsInput, Stage, Transform
+
+KEY = "a" * 64
+OWNER = ("/data", "main")
+STAGE = Stage("detect", Transform("img", ("run",)), PfsInput("images", "/*", "images"))
+
+
+def datum(name: str) -> Datum:
+    inputs = (DatumInput("images", f"/{name}", (Entry(name, "0" * 32, 1),)),)
+    return Datum(datum_id(KEY, inputs), inputs)
+
+
+def result(one: Datum, job: str = "earlier-1") -> DatumResult:
+    return DatumResult(one.id, outputs=(Entry("o", "1" * 32, 1, sha256="2" * 64),), job=job)
+
+
+def facts(*datums: Datum, index: Mapping[str, DatumResult] | None = None, history: History | None = None) -> StageFacts:
+    return StageFacts(
+        stage=STAGE,
+        environment=Environment("venv:1", "img"),
+        stage_key=KEY,
+        datums=datums,
+        index=lambda job: index or {},
+        history=lambda key: history or History(),
+        output_proven=lambda record: True,
+        result_proven=lambda results: [True] * len(results),
+        commit="c" * 40,
+        owner=OWNER,
+    )
+
+
+def record(kind: str, *datums: Datum, attempt: int = 1, **more: object) -> RunRecord:
+    key = run_key(KEY, [d.id for d in datums])
+    base = RunRecord(
+        kind=kind,  # type: ignore[arg-type]
+        run_key=key,
+        execution_key=execution_key(key, STAGE),
+        attempt=attempt,
+        job=job_name("detect", *OWNER, key, attempt),
+        stage="detect",
+        commit="c" * 40,
+        branch="main",
+        time=1000,
+    )
+    return replace(base, **more)  # type: ignore[arg-type]
+
+
+def test_a_new_stage_runs_all_its_datums() -> None:
+    plan = decide(facts(datum("a"), datum("b")))
+    assert (plan.state, len(plan.todo), plan.attempt) == ("run", 2, 1)
+    assert "no results yet" in plan.why
+
+
+def test_only_datums_without_a_result_are_to_do() -> None:
+    a, b = datum("a"), datum("b")
+    plan = decide(facts(a, b, index={a.id: result(a)}))
+    assert plan.todo == (b,)
+    assert plan.why == "1 datum to do, 1 known"
+
+
+def test_a_result_without_its_bytes_does_not_exist() -> None:
+    a = datum("a")
+    plan = decide(replace(facts(a, index={a.id: result(a)}), result_proven=lambda results: [False]))
+    assert plan.todo == (a,)
+
+
+def test_a_finished_run_is_known() -> None:
+    a = datum("a")
+    done = record("result", a, state="success", output=Output("", "0" * 32 + ".dir"))
+    plan = decide(facts(a, history=fold([("r" * 64, done)])))
+    assert (plan.state, plan.result) == ("known", ("r" * 64, done))
+
+
+def test_a_finished_run_without_its_bytes_runs_again() -> None:
+    a = datum("a")
+    done = record("result", a, state="success", output=Output("", "0" * 32 + ".dir"))
+    plan = decide(replace(facts(a, history=fold([("r" * 64, done)])), output_proven=lambda r: False))
+    assert plan.state == "run"
+
+
+def test_of_two_results_the_one_the_output_tip_names_counts_else_the_smaller_name() -> None:
+    a = datum("a")
+    one = record("result", a, state="success", output=Output("", "1" * 32 + ".dir"))
+    two = record("result", a, state="success", output=Output("", "2" * 32 + ".dir"))
+    history = fold([("b" * 64, two), ("a" * 64, one)])
+    unnamed, named = decide(facts(a, history=history)), decide(replace(facts(a, history=history), preferred="b" * 64))
+    assert unnamed.result is not None
+    assert named.result is not None
+    assert (unnamed.result[0], named.result[0]) == ("a" * 64, "b" * 64)
+
+
+def test_a_failed_run_is_not_tried_again_without_a_reason() -> None:
+    a = datum("a")
+    failed = record("result", a, state="failed", cause="user", message="exit 1")
+    plan = decide(facts(a, history=fold([("f" * 64, failed)])))
+    assert (plan.state, plan.attempt) == ("failed", 2)
+    assert "exit 1" in plan.why
+
+
+def test_a_failed_run_is_tried_again_on_request_or_with_other_limits() -> None:
+    a = datum("a")
+    failed = record("result", a, state="failed", cause="user", message="exit 1")
+    base = facts(a, history=fold([("f" * 64, failed)]))
+    assert decide(replace(base, retried=frozenset([failed.job]))).state == "run"
+    assert decide(replace(base, stage=replace(STAGE, datum_tries=5))).state == "run"
+
+
+def test_a_request_for_an_older_attempt_is_spent() -> None:
+    a = datum("a")
+    first = record("result", a, state="failed", cause="user")
+    second = record("result", a, attempt=2, state="failed", cause="user")
+    plan = decide(
+        replace(facts(a, history=fold([("f" * 64, first), ("e" * 64, second)])), retried=frozenset([first.job]))
+    )
+    assert plan.state == "failed"
+
+
+def test_infrastructure_failures_are_tried_three_times_with_growing_pauses() -> None:
+    a = datum("a")
+    failures = [
+        (str(i) * 64, record("failed", a, attempt=i, cause="infrastructure", message="disk")) for i in (1, 2, 3)
+    ]
+    plans = [decide(facts(a, history=fold(failures[:n]))) for n in range(4)]
+    assert [p.state for p in plans] == ["run", "run", "run", "failed"]
+    assert plans[0].not_before < plans[1].not_before < plans[2].not_before
+    assert "3 attempts failed: disk" in plans[3].why
+
+
+def test_infrastructure_failures_of_another_commit_do_not_count() -> None:
+    a = datum("a")
+    failures = [
+        (str(i) * 64, record("failed", a, attempt=i, cause="infrastructure", commit="d" * 40)) for i in (1, 2, 3)
+    ]
+    plan = decide(facts(a, history=fold(failures)))
+    assert (plan.state, plan.attempt, plan.not_before) == ("run", 4, 0)
+
+
+def test_no_datums_is_said_loudly_and_runs() -> None:
+    plan = decide(facts())
+    assert (plan.state, plan.todo) == ("run", ())
+    assert "match nothing" in plan.why
+
+
+def test_a_stage_waits_for_what_runs_and_cannot_run_behind_what_failed() -> None:
+    def up(state: str) -> StagePlan:
+        return StagePlan(STAGE, state, "")  # type: ignore[arg-type]
+
+    assert blocked(STAGE, {"x": up("known")}) is None
+    waiting = blocked(STAGE, {"x": up("run"), "y": up("known")})
+    broken = blocked(STAGE, {"x": up("run"), "y": up("unrunnable")})
+    assert waiting is not None
+    assert broken is not None
+    assert (waiting.state, broken.state) == ("waiting", "unrunnable")
