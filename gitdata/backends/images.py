@@ -44,7 +44,10 @@ def folder_tree(git: Git, commit: str, path: str) -> str | None:
     folder = _folder(path)
     if folder is None or folder == ".":
         return None
-    return git.resolve(f"{commit}:{folder}", "tree")
+    # `commit:path` cannot be peeled to a tree: what follows the colon is all path.
+    listed = git.run("--literal-pathspecs", "ls-tree", "-d", "-z", "--full-tree", commit, "--", folder)
+    kind, _, rest = listed.decode(errors="surrogateescape").partition(" tree ")
+    return rest.partition("\t")[0] if kind == "040000" else None
 
 
 def folder_environment_id(git: Git, commit: str, path: str) -> str:

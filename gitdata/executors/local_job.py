@@ -148,7 +148,9 @@ class LocalJob:
                 self._problem = self._problem or JobStatus("failed", text, infrastructure=True)
         finally:
             if worker is not None:
-                self._leave(worker)
+                worker.reap()
+                with self._lock:
+                    self._workers.discard(worker)
 
     def _spawn(self, number: int, image: FolderImage, scratch: Path) -> WorkerProcess:
         place, person = self._place, self._person
@@ -176,12 +178,6 @@ class LocalJob:
         if self._stopped():
             worker.kill()
         return worker
-
-    def _leave(self, worker: WorkerProcess) -> None:
-        worker.kill()
-        worker.reap()
-        with self._lock:
-            self._workers.discard(worker)
 
     def _heard(self, number: int, event: dict[str, Any]) -> None:
         if event["event"] != "datum":

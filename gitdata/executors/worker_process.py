@@ -83,10 +83,11 @@ class WorkerProcess:
 
     def _wait(self) -> None:
         assert self._process.stdout is not None
-        # Every process of its tree has this pipe open: its end is the end of the last of them.
-        for _ in self._process.stdout:
-            pass
-        self._process.stdout.close()
+        if not self._process.stdout.closed:
+            # Every process of its tree has this pipe open: its end is the end of the last of them.
+            for _ in self._process.stdout:
+                pass
+            self._process.stdout.close()
         self._process.wait()
 
     def _death(self) -> WorkerDied:
