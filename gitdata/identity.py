@@ -18,20 +18,28 @@ from gitdata.model import DatumInput, Stage
 
 
 def canonical(value: Any) -> bytes:
-    """RFC 8785 bytes of ``value``. Raises ValueError for floats, and for strings that are not valid Unicode."""
-    _refuse_floats(value)
+    """RFC 8785 bytes of ``value``.
+
+    Raises ValueError for what this way of writing would not write as RFC 8785 says, or not the same everywhere: floats,
+    integers beyond 2**53, keys that are not ASCII, strings that are not valid Unicode.
+    """
+    _check(value)
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _refuse_floats(value: Any) -> None:
+def _check(value: Any) -> None:
     if isinstance(value, float):
         raise ValueError(f"a float has no place in an id: {value!r}")
+    if isinstance(value, int) and abs(value) >= 1 << 53:
+        raise ValueError(f"{value} is too big for a JSON number")
     if isinstance(value, dict):
-        for inner in value.values():
-            _refuse_floats(inner)
+        for key, inner in value.items():
+            if not isinstance(key, str) or not key.isascii():
+                raise ValueError(f"a key in an id must be an ASCII string: {key!r}")
+            _check(inner)
     elif isinstance(value, list | tuple):
         for inner in value:
-            _refuse_floats(inner)
+            _check(inner)
 
 
 def sha256(data: bytes) -> str:

@@ -109,15 +109,13 @@ def _result(f: Fields) -> DatumResult:
         tries=f.number("tries"),
         started=f.number("started"),
         finished=f.number("finished"),
-        fetched=tuple(_fetched(f, row) for row in f.rows("fetched", 3)),
+        fetched=tuple(
+            (part.text("oid", OID), part.text("sha256", SHA256), part.number("size"))
+            for part in f.records("fetched", "oid", "sha256", "size")
+        ),
         log=f.text("log", SHA256, empty=True),
         job=f.text("job"),
     )
-
-
-def _fetched(f: Fields, row: list[Any]) -> tuple[str, str, int]:
-    part = Fields(dict(zip(("oid", "sha256", "size"), row, strict=True)), "fetched")
-    return part.text("oid", OID), part.text("sha256", SHA256), part.number("size")
 
 
 def _failure(f: Fields) -> Failure:

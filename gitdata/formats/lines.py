@@ -90,6 +90,11 @@ class Fields:
                 raise self.bad(f"{key} has an item that is not an array of {width}")
             yield row
 
+    def records(self, key: str, *names: str) -> Iterator[Fields]:
+        """The items of an array of arrays, each as fields of these names."""
+        for i, row in enumerate(self.rows(key, len(names))):
+            yield Fields(dict(zip(names, row, strict=True)), f"{self._where}: {key}[{i}]")
+
     def texts(self, key: str) -> tuple[str, ...]:
         return tuple(self._text(key, value, None) for value in self.array(key))
 
