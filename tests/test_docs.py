@@ -37,7 +37,7 @@ def commands() -> list[tuple[str, str]]:
     found = []
     for document in DOCUMENTS:
         text = document.read_text()
-        shown = re.findall(r"`((?:git data|gitdata) [^`\n]+)`", text)
+        shown = re.findall(r"`((?:git data|gitdata) [^`<\n]+)`", text)
         shown += re.findall(r"^ {4,}(?:\$ )?(?:[A-Z_]+=\S+ )*((?:git data|gitdata) [^#\n]+)", text, re.MULTILINE)
         found += [(document.name, line.strip()) for line in shown]
     return found
