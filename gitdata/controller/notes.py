@@ -42,6 +42,28 @@ def read_notes(git: Git, tip: str | None, commits: Iterable[str]) -> dict[str, b
     return {commit: merge_notes(*found.values()) for commit, found in _held(git, tip, commits).items() if found}
 
 
+def fetch_notes(git: Git, remote: str) -> None:
+    """Bring a clone's copy of the remote's notes up to date. Raises RemoteError.
+
+    Into a namespace of our own: ``+refs/notes/*:refs/notes/*`` would drop notes that were not pushed yet.
+    """
+    git.fetch(remote, f"+refs/notes/gitdata/*:{_copy(remote)}*")
+
+
+def known_notes(git: Git, remote: str, commits: Iterable[str]) -> dict[str, bytes]:
+    """The notes of these commits as this clone knows them: its own and the fetched ones, merged."""
+    wanted = list(commits)
+    merged: dict[str, bytes] = {}
+    for ref in (NOTES_REF, _copy(remote) + "provenance"):
+        for commit, body in read_notes(git, git.resolve(ref), wanted).items():
+            merged[commit] = merge_notes(merged.get(commit, b""), body)
+    return merged
+
+
+def _copy(remote: str) -> str:
+    return f"refs/gitdata/remotes/{remote}/notes/"
+
+
 def _shapes(commit: str) -> tuple[str, str, str]:
     """Every path that a note of this commit may have: git changes the fan-out with the number of notes."""
     return commit, f"{commit[:2]}/{commit[2:]}", f"{commit[:2]}/{commit[2:4]}/{commit[4:]}"

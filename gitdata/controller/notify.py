@@ -149,10 +149,11 @@ def deliver(git: Git, url: str, mailer: Mailer | None, *, now: int, nonce: str, 
     messages in one claim: so many may be left unconfirmed when this machine dies. Raises RemoteError where
     git cannot be reached; nothing is lost by that, the next call goes on.
     """
-    for journal in abandoned(git):
-        _settle(git, url, journal, now)
     sent: list[Message] = []
     problems: list[str] = []
+    for journal in abandoned(git):
+        _settle(git, url, journal, now)
+    fulfil(git, url, now=now, problems=problems)
     while mailer is not None and _due(read_outbox(git, fetch_outbox(git, url)), mailer.target, now):
         batch, problem = _batch(git, url, mailer, now, f"{nonce}-{uuid4().hex[:8]}", limit)
         sent.extend(batch)

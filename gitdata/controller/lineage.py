@@ -1,0 +1,163 @@
+"""Lineage: what a clone can say of where things came from. Statements, by run, and the datum that wrote a file.
+
+``trace`` walks with it, ``gitdata prov`` prints. Reads notes, records and the datum index; where the data remote cannot
+be asked, it says less and never fails for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from gitdata.backends.git import Git
+from gitdata.backends.objects import ObjectStore
+from gitdata.controller.notes import known_notes
+from gitdata.controller.sources import Tree
+from gitdata.data.transfer import read_listing
+from gitdata.datums import enumerate_datums
+from gitdata.errors import GitdataError
+from gitdata.formats.index import fold_index, parse_index
+from gitdata.formats.keys import datum_prefix, index_name, run_record_name, runs_prefix
+from gitdata.formats.provenance import parse_note
+from gitdata.formats.records import parse_record
+from gitdata.identity import run_key
+from gitdata.model import Datum, DatumResult, Entry, Listing, leaves
+
+Statement = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One datum that wrote a file, with what the index says of it."""
+
+    datum: Datum
+    result: DatumResult
+
+
+def definition(statement: Statement) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = statement.get("predicate", {}).get("buildDefinition", {})
+    return found
+
+
+def run_of(statement: Statement) -> str:
+    """The run key of a statement."""
+    return str(definition(statement).get("internalParameters", {}).get("run_key", ""))
+
+
+def dependencies(statement: Statement) -> list[Mapping[str, Any]]:
+    """The inputs of a statement; none where they were folded."""
+    found = definition(statement).get("resolvedDependencies", [])
+    return [d for d in found if isinstance(d, dict) and "kind" in d.get("annotations", {})]
+
+
+def is_success(statement: Statement) -> bool:
+    subject: Mapping[str, Any] = statement["subject"][0]
+    return subject.get("name") != "run"
+
+
+@dataclass
+class Lineage:
+    """Everything about one source commit. zone: whose records and index are believed."""
+
+    git: Git
+    remote: str
+    commit: str
+    store: ObjectStore | None
+    zone: str = "main"
+    remarks: list[str] = field(default_factory=list)
+
+    @cached_property
+    def tree(self) -> Tree:
+        return Tree(self.git, self.commit)
+
+    @cached_property
+    def _noted(self) -> dict[str, Statement]:
+        body = known_notes(self.git, self.remote, [self.commit]).get(self.commit, b"")
+        found: dict[str, Statement] = {}
+        for record in parse_note(body):
+            # Of a failed and a later successful attempt at a run, the success is what its outputs come from.
+            if is_success(record.statement) or run_of(record.statement) not in found:
+                found[run_of(record.statement)] = record.statement
+        return found
+
+    def statement(self, run: str) -> Statement | None:
+        """The statement of a run: from the note, else from its records on the data remote."""
+        if run not in self._noted and self.store is not None:
+            try:
+                for info in sorted(self.store.list(runs_prefix(self.zone, run)), key=lambda i: i.key):
+                    if run_record_name(info.key):
+                        record = parse_record(self.store.read(info.key), info.key)
+                        if record.statement and record.state == "success":
+                            self._noted.setdefault(run, record.statement)
+            except GitdataError as error:
+                self._remark(error)
+        return self._noted.get(run)
+
+    def makers(self, statement: Statement, path: str) -> list[Made]:
+        """The datums of a run that wrote a path of its output; none where that cannot be found out."""
+        try:
+            return [made for made in self._made(statement) if any(e.path == path for e in made.result.outputs)]
+        except GitdataError as error:
+            self._remark(error)
+            return []
+
+    def _made(self, statement: Statement) -> list[Made]:
+        """Every datum of a run with its result; computed again from the inputs, so it is true or not there."""
+        run = run_of(statement)
+        if run not in self._runs:
+            self._runs[run] = self._compute(statement)
+        return self._runs[run]
+
+    @cached_property
+    def _runs(self) -> dict[str, list[Made]]:
+        return {}
+
+    def _compute(self, statement: Statement) -> list[Made]:
+        if self.store is None:
+            return []
+        external = definition(statement).get("externalParameters", {})
+        key = str(definition(statement).get("internalParameters", {}).get("stage_key", ""))
+        stage = next((s for s in self.tree.pipeline("") if s.name == external.get("stage")), None)
+        if stage is None:
+            return []
+        inputs = {str(d["name"]): d for d in dependencies(statement)}
+        if any(leaf.name not in inputs for leaf in leaves(stage.input)):
+            return []
+        listings = {leaf.repo: self.listing(inputs[leaf.name], leaf.repo) for leaf in leaves(stage.input)}
+        datums = enumerate_datums(key, stage.input, listings)
+        if run_key(key, [datum.id for datum in datums]) != run_of(statement):
+            return []
+        results = self._results(key)
+        return [Made(datum, results[datum.id]) for datum in datums if datum.id in results]
+
+    def listing(self, dependency: Mapping[str, Any], repo: str) -> Listing:
+        """The files of an input as the run saw them."""
+        assert self.store is not None
+        notes = dependency["annotations"]
+        oid = str(notes.get("md5", ""))
+        if notes["kind"] == "git":
+            return self.tree.source(repo, self.store).listing
+        if oid.endswith(".dir"):
+            return read_listing(self.store, oid)
+        return (Entry(repo.rsplit("/", 1)[-1], oid, notes.get("size")),)
+
+    def _results(self, key: str) -> dict[str, DatumResult]:
+        assert self.store is not None
+        objects = {}
+        for info in self.store.list(datum_prefix(self.zone, key)):
+            name = index_name(info.key)
+            if name is not None:
+                objects[name] = parse_index(self.store.read(info.key), info.key)
+        return fold_index(objects, lambda result: result.failure is None)
+
+    def last_change(self, path: str) -> str:
+        """The commit that last changed a path, seen from the source commit; "" if nobody knows (a shallow clone)."""
+        done = self.git.call("--literal-pathspecs", "rev-list", "-1", self.commit, "--", path)
+        return done.stdout.decode().strip() if done.returncode == 0 else ""
+
+    def _remark(self, error: GitdataError) -> None:
+        text = f"{error.message}; the inputs of whole runs are shown instead"
+        if text not in self.remarks:
+            self.remarks.append(text)
