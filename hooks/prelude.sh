@@ -35,12 +35,11 @@ data_moved() {
     [ -f "$stamp" ] && [ -f "$folder/outputs" ] && [ -f "$folder/absent" ] || return 0
     (: >"$now") 2>/dev/null || return 0
     [ -z "$(find "$stamp" -newer "$now" -print 2>&1)" ] || return 0
-    [ -f "$folder/follow" ] && follow=-L || follow=-P
     found=$(
         {
-            xargs -0 sh -c 'stamp=$0 follow=$1; shift
-                [ $# -eq 0 ] || exec find "$follow" "$@" -cnewer "$stamp" -print' \
-                "$stamp" "$follow" <"$folder/outputs" || echo failed
+            # -L: what a symlink names is data too (and the whole of it where the cache type is symlink).
+            xargs -0 sh -c '[ $# -eq 0 ] || exec find -L "$@" -cnewer "$0" -print' \
+                "$stamp" <"$folder/outputs" || echo failed
             xargs -0 sh -c 'for path do
                 if [ -e "$path" ] || [ -L "$path" ]; then echo "$path"; fi
                 done' sh <"$folder/absent" || echo failed

@@ -155,6 +155,10 @@ class Git:
         """Standard output as text without the final newline."""
         return self.run(*args, input=input, env=env).decode(errors="surrogateescape").rstrip("\n")
 
+    def interactive(self, *args: str, env: Mapping[str, str] | None = None) -> int:
+        """Run git as the user would: their terminal, environment and editor. Returns its exit code."""
+        return subprocess.run(["git", *args], cwd=self.path, env={**os.environ, **(env or {})}, check=False).returncode
+
     # ------------------------------------------------------------------------------------------------------ reading
 
     def resolve(self, revision: str, kind: str = "commit") -> str | None:

@@ -1,0 +1,63 @@
+"""Store files or folders in the cache, write their pointers, and stage these in git.
+
+A path inside a data folder adds that folder again. Only files that changed since the last time are read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from gitdata.commands.terminal import print_json, printable, size
+from gitdata.data.repository import Repository
+from gitdata.data.track import Added, add, stage, targets
+from gitdata.data.workspace import Workspace
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file or folder of the work tree")
+    parser.add_argument("--json", action="store_true", help="what was added as one JSON document")
+
+
+def run(args: argparse.Namespace) -> int:
+    repo = Repository.open()
+    space = Workspace(repo)
+    done = add_paths(space, [repo.relative(path) for path in args.paths])
+    if args.json:
+        print_json({"added": [as_json(one) for one in done]})
+    else:
+        report(done)
+    return 0
+
+
+def add_paths(space: Workspace, paths: list[str]) -> list[Added]:
+    """Add under the lock and stage; what was stored before an error stays stored and is found again."""
+    with space.repo.lock():
+        known = space.staged() | space.written()
+        wanted = targets(space, paths)
+        try:
+            done = [add(space, path, known.get(path)) for path in wanted]
+            stage(space, done)
+        finally:
+            space.stats.save()
+    return done
+
+
+def report(done: list[Added]) -> None:
+    for one in done:
+        what = "new" if one.before is None else "changed" if one.changed else "unchanged"
+        files = f"{len(one.held.listing)} file{'s' * (len(one.held.listing) != 1)}"
+        sys.stdout.write(printable(f"{one.pointer}: {what}, {files}, {size(one.held.size)}\n"))
+
+
+def as_json(one: Added) -> dict[str, object]:
+    return {
+        "path": one.path,
+        "pointer": one.pointer,
+        "oid": one.held.oid,
+        "before": one.before,
+        "size": one.held.size,
+        "files": len(one.held.listing),
+        "changed": one.changed,
+    }

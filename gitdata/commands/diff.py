@@ -1,0 +1,91 @@
+"""Which files of the data differ: between two commits, or between a commit (default HEAD) and the workspace.
+
+    gitdata diff                 the workspace against HEAD
+    gitdata diff v1              the workspace against v1
+    gitdata diff v1 main         from v1 to main
+
+Exit code 0, with --exit-code 1 if anything differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from gitdata.backends.history import pointer_diff
+from gitdata.commands.log import outputs_of
+from gitdata.commands.terminal import print_json, printable, size
+from gitdata.data.compare import Difference, differences
+from gitdata.data.repository import Repository
+from gitdata.data.view import View, resolve
+from gitdata.data.workspace import Tracked, Workspace
+from gitdata.model import Entry, Listing, Output
+
+_MARK = {"added": "A", "modified": "M", "deleted": "D"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("old", nargs="?", metavar="A", help="from this commit (default: HEAD)")
+    parser.add_argument("new", nargs="?", metavar="B", help="to this commit (default: the workspace)")
+    parser.add_argument("--exit-code", action="store_true", help="exit with 1 if anything differs")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def run(args: argparse.Namespace) -> int:
+    repo = Repository.open()
+    old = resolve(repo, args.old or "HEAD")
+    new = resolve(repo, args.new) if args.new else None
+    found = between(repo, old, new) if new else _with_workspace(repo, old)
+    if args.json:
+        print_json({"old": old, "new": new, "files": [one.as_json() for one in found]})
+    else:
+        for one in found:
+            sys.stdout.write(printable(f"{_MARK[one.kind]}  {one.path}  {_sizes(one)}\n"))
+    return 1 if args.exit_code and found else 0
+
+
+def between(repo: Repository, old: str, new: str) -> list[Difference]:
+    """File by file, for the pointers that differ between two commits."""
+    view = View(repo, new)
+    found = []
+    for change in pointer_diff(repo.root, old, new):
+        for path, before, after in outputs_of(change):
+            found += _compare(path, _listing(view, path, before), _listing(view, path, after), before, after)
+    return sorted(found, key=lambda one: one.path)
+
+
+def _with_workspace(repo: Repository, old: str) -> list[Difference]:
+    view, space = View(repo, old), Workspace(repo)
+    here = {seen.tracked.path: seen for seen in space.survey()}
+    found = []
+    for path in sorted(view.outputs.keys() | here.keys()):
+        tracked = view.outputs.get(path)
+        before = tracked.out if tracked and tracked.watched else None
+        held = here[path].held if path in here else None
+        if held is None or (before is not None and held.oid == before.oid):
+            if path not in here and before is not None:
+                found += _compare(path, _listing(view, path, before), (), before, None)
+            continue
+        after = Output(path, held.oid, held.size)
+        found += _compare(path, _listing(view, path, before), held.listing, before, after)
+    return found
+
+
+def _listing(view: View, path: str, out: Output | None) -> Listing:
+    return () if out is None or not out.oid else view.listing(Tracked(path, path + ".dvc", out))
+
+
+def _compare(path: str, old: Listing, new: Listing, before: Output | None, after: Output | None) -> list[Difference]:
+    """A file's own path is the output's; below a folder the entries' paths count."""
+    return differences(_full(path, old, before), _full(path, new, after))
+
+
+def _full(path: str, listing: Listing, out: Output | None) -> Listing:
+    folder = out is not None and out.is_dir
+    return tuple(Entry(f"{path}/{e.path}" if folder else path, e.oid, e.size) for e in listing)
+
+
+def _sizes(one: Difference) -> str:
+    if one.kind == "added":
+        return size(one.new_size)
+    return size(one.old_size) if one.kind == "deleted" else f"{size(one.old_size)} -> {size(one.new_size)}"

@@ -1,0 +1,39 @@
+"""Install the git hooks (`gitdata init` does it). Doing it again refreshes them.
+
+Hooks that are there already are kept and called first. core.hooksPath is respected. With --server, in the repository
+that people push to: only the hook that wakes the controller.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from gitdata.backends.git import Git
+from gitdata.commands.terminal import printable
+from gitdata.data.hooks import CLIENT, SERVER, Hook, install
+from gitdata.errors import NotARepositoryError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--server", action="store_true", help="post-receive alone, for a bare repository")
+
+
+def run(args: argparse.Namespace) -> int:
+    show(install(open_git(), SERVER if args.server else CLIENT))
+    return 0
+
+
+def open_git() -> Git:
+    """The repository around the working directory, bare or not."""
+    git = Git(Path.cwd())
+    if git.call("rev-parse", "--git-dir").returncode != 0:
+        raise NotARepositoryError(f"{Path.cwd()}: no git repository here", hint="run this inside one")
+    return git
+
+
+def show(hooks: list[Hook]) -> None:
+    for hook in hooks:
+        chained = ", calls the hook that was there before" if hook.chained and hook.state != "absent" else ""
+        sys.stdout.write(printable(f"{hook.path}: {hook.state}{chained}\n"))

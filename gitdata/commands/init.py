@@ -1,0 +1,79 @@
+"""Make this git repository a gitdata repository: DVC's folder, a data remote, the git hooks.
+
+Does only what is missing, so it may be run again, and in a repository that DVC already uses. The files it writes are
+staged in git; commit them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from gitdata.commands.terminal import say
+from gitdata.data.hooks import install
+from gitdata.data.repository import Repository
+from gitdata.data.setup import REMOTE, add_remote, make_folder
+from gitdata.data.workspace import Workspace
+from gitdata.errors import ConflictError, UsageError
+
+EPILOG = """examples:
+  gitdata init --remote /srv/data
+  gitdata init --remote s3://bucket/prefix --option endpointurl=http://localhost:9000"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
+    parser.add_argument("--remote", metavar="URL", help="where the data is shared: a folder or s3://bucket/prefix")
+    parser.add_argument("--name", default=REMOTE, help="the name of that remote (default: %(default)s)")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of the remote, as DVC names it (endpointurl, region, …); secrets go to config.local",
+    )
+    parser.add_argument("--no-hooks", action="store_true", help="do not install the git hooks")
+
+
+def run(args: argparse.Namespace) -> int:
+    options = dict(_option(text) for text in args.option)
+    if options and not args.remote:
+        raise UsageError("--option needs --remote")
+    repo = Repository.find()
+    files = make_folder(repo)
+    if args.remote:
+        files += add_remote(repo, args.name, args.remote, options)
+    if files:
+        repo.git.run("add", "--", *dict.fromkeys(files))
+        sys.stdout.write(f"{repo.root}: wrote and staged {', '.join(dict.fromkeys(files))}\n")
+    if not args.no_hooks:
+        _hooks(repo)
+    _remember(Repository.open(repo.root))
+    if not files:
+        say("nothing was missing")
+    return 0
+
+
+def _option(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--option {text!r} is not KEY=VALUE")
+    return key.lower(), value
+
+
+def _hooks(repo: Repository) -> None:
+    try:
+        hooks = install(repo.git)
+    except ConflictError as error:
+        say(f"warning: the git hooks are not installed: {error.message} ({error.hint})")
+        return
+    say(f"git hooks: {hooks[0].path.parent}")
+
+
+def _remember(repo: Repository) -> None:
+    """Data that DVC brought here is what its pointers say: from now on changes to it can be told."""
+    space = Workspace(repo)
+    with repo.lock():
+        for seen in space.survey():
+            if seen.state == "same":
+                space.set_base(seen.tracked.path, seen.git)

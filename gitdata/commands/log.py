@@ -1,0 +1,82 @@
+"""The commits that changed data, newest first, with what each changed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime
+
+from gitdata.backends.history import HistoryEntry, PointerChange, pointer_log
+from gitdata.commands.terminal import print_json, printable, size
+from gitdata.data.repository import Repository
+from gitdata.data.view import resolve
+from gitdata.errors import InvalidInputError
+from gitdata.formats.dvc import output_path, parse_pointer
+from gitdata.model import Output
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("revision", nargs="?", default="HEAD", metavar="REV", help="where to begin (default: HEAD)")
+    parser.add_argument("-n", "--max-count", type=int, metavar="N", help="at most N commits")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def run(args: argparse.Namespace) -> int:
+    repo = Repository.open()
+    sha = resolve(repo, args.revision)
+    entries = pointer_log(repo.root, sha, limit=args.max_count)
+    if args.json:
+        print_json({"commits": [_json(entry) for entry in entries]})
+        return 0
+    for entry in entries:
+        when = datetime.fromtimestamp(entry.time, UTC).strftime("%Y-%m-%d %H:%M")
+        sys.stdout.write(printable(f"{entry.sha[:10]}  {when}  {entry.author}  {entry.subject}\n"))
+        for change in entry.changes:
+            for path, old, new in outputs_of(change):
+                sys.stdout.write(printable(f"    {path}: {_summary(old, new)}\n"))
+    return 0
+
+
+def outputs_of(change: PointerChange) -> list[tuple[str, Output | None, Output | None]]:
+    """(path, before, after) of each output of a pointer; one that cannot be read counts as none."""
+    old, new = _outputs(change.path, change.before), _outputs(change.path, change.after)
+    return [(path, old.get(path), new.get(path)) for path in sorted(old.keys() | new.keys())]
+
+
+def _outputs(name: str, text: bytes | None) -> dict[str, Output]:
+    if text is None:
+        return {}
+    try:
+        pointer = parse_pointer(text, name)
+    except InvalidInputError:
+        return {}
+    return {output_path(name, pointer, out): out for out in pointer.outs}
+
+
+def _summary(old: Output | None, new: Output | None) -> str:
+    if new is None:
+        return "removed"
+    what = f"{new.nfiles} files, {size(new.size)}" if new.nfiles is not None else size(new.size)
+    if old is None:
+        return f"added, {what}"
+    if old.nfiles is None or new.nfiles is None:
+        return f"{size(old.size)} -> {size(new.size)}"
+    return f"{old.nfiles} -> {new.nfiles} files, {size(old.size)} -> {size(new.size)}"
+
+
+def _json(entry: HistoryEntry) -> dict[str, object]:
+    return {
+        "commit": entry.sha,
+        "author": entry.author,
+        "time": entry.time,
+        "subject": entry.subject,
+        "outputs": [
+            {"path": path, "before": _out(old), "after": _out(new)}
+            for change in entry.changes
+            for path, old, new in outputs_of(change)
+        ],
+    }
+
+
+def _out(out: Output | None) -> dict[str, object] | None:
+    return None if out is None else {"oid": out.oid, "size": out.size, "files": out.nfiles}

@@ -1,0 +1,61 @@
+"""What a worktree remembers of its data, in ``<git-dir>/gitdata``: each output's base, and what the hooks' sh looks at.
+
+Called by ``workspace``. All of it may be deleted: an unknown base only makes gitdata more careful. The stamp must never
+be newer than the begin of the scan that it stands for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from gitdata.data.files import write_whole
+
+VERSION = 1
+SET_BACK = 2.0  # seconds: ctime is coarse on some kernels, and a network file system has its own clock
+STAMP = ".dvc/tmp/gitdata-stamp"
+
+
+def load_base(folder: Path) -> dict[str, str]:
+    """Output path -> the oid that the workspace was last made from."""
+    try:
+        document = json.loads((folder / "base.json").read_bytes())
+        outputs = document["outputs"] if document["v"] == VERSION else {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return {k: v for k, v in outputs.items() if isinstance(v, str)} if isinstance(outputs, dict) else {}
+
+
+def save_base(folder: Path, base: Mapping[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    document = {"v": VERSION, "outputs": dict(base)}
+    write_whole(folder / "base.json", json.dumps(document, sort_keys=True).encode() + b"\n")
+
+
+def mark_scanned(root: Path, folder: Path, outputs: Iterable[str], pointers: bytes, began: float) -> None:
+    """Tell the hooks that a scan that began then found nothing left to do.
+
+    outputs: the paths of all outputs. pointers: what ``git ls-files -s -- '*.dvc'`` printed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = root / STAMP
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.unlink(missing_ok=True)
+    present: list[bytes] = []
+    absent: list[bytes] = []
+    for path in outputs:
+        (present if os.path.lexists(root / path) else absent).append(b"./" + os.fsencode(path) + b"\0")
+    write_whole(folder / "outputs", b"".join(present))
+    write_whole(folder / "absent", b"".join(absent))
+    write_whole(folder / "pointers", pointers)
+    fresh = stamp.with_name(stamp.name + "-new")
+    fresh.write_bytes(b"")
+    os.utime(fresh, (began - SET_BACK, began - SET_BACK))
+    fresh.replace(stamp)
+
+
+def unmark(root: Path) -> None:
+    """Make the next hook look for itself."""
+    (root / STAMP).unlink(missing_ok=True)

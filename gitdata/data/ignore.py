@@ -1,0 +1,84 @@
+"""``.dvcignore`` (what data leaves out) and the ``.gitignore`` lines that keep data out of git.
+
+Called by scans and by ``track``. git itself judges both (``.dvcignore`` with ``--exclude-per-directory``), which
+is the same syntax: no second reading of the rules exists here.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+
+from gitdata.backends.git import Git
+from gitdata.data.files import append_line
+from gitdata.data.tree import Ignored
+from gitdata.errors import InvalidInputError
+
+_SPECIAL = re.compile(r"[\\!#*?\[\]]")
+
+
+def data_ignores(git: Git, root: Path, path: str) -> Ignored | None:
+    """What ``.dvcignore`` excludes at or below the output ``path``; None where no rule exists (nearly always)."""
+    folders = [root, *(root / parent for parent in _parents(path))]
+    if not any(_has_rules(folder / ".dvcignore") for folder in folders):
+        return None
+    listed = git.run(
+        "--literal-pathspecs", "ls-files", "-z", "--others", "--exclude-per-directory=.dvcignore", "--", path
+    )
+    files = {line.decode(errors="surrogateescape") for line in listed.split(b"\0")[:-1]}
+    whole = tuple(name for name in files if name.endswith("/"))  # repositories of their own: git does not look inside
+    shown = {name.rstrip("/") for name in files}
+    for name in files:
+        shown.update(_parents(name.rstrip("/")))
+
+    def ignored(name: str, folder: bool) -> bool:
+        # git lists no empty folder; whether it is "ignored" makes no difference to the data
+        return name not in shown and not (whole and name.startswith(whole))
+
+    return ignored
+
+
+def _parents(path: str) -> list[str]:
+    found = []
+    while path := posixpath.dirname(path):
+        found.append(path)
+    return found
+
+
+def _has_rules(file: Path) -> bool:
+    try:
+        lines = file.read_bytes().splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return any(line.strip() and not line.lstrip().startswith(b"#") for line in lines)
+
+
+def git_ignores(git: Git, path: str) -> bool:
+    return git.call("check-ignore", "--quiet", "--no-index", "--", path).returncode == 0
+
+
+def keep_out_of_git(git: Git, root: Path, path: str) -> str | None:
+    """Make git ignore an output; the ``.gitignore`` that was changed for it, or None. Escapes as DVC does."""
+    if git_ignores(git, path):
+        return None
+    folder, name = posixpath.split(path)
+    if "\n" in name or name.endswith(" "):
+        raise InvalidInputError(
+            f"{path!r}: a name with a newline or an edge space cannot be kept out of git", hint="rename it"
+        )
+    file = posixpath.join(folder, ".gitignore")
+    append_line(root / file, ignore_line(name))
+    return file
+
+
+def exclude_privately(git: Git, root: Path, path: str) -> None:
+    """Ignore a stage's output in this clone alone: source branches have no line for it."""
+    if not git_ignores(git, path):
+        file = root / git.text("rev-parse", "--git-path", "info/exclude")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        append_line(file, "/" + _SPECIAL.sub(r"\\\g<0>", path))
+
+
+def ignore_line(name: str) -> str:
+    return "/" + _SPECIAL.sub(r"\\\g<0>", name)

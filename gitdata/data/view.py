@@ -1,0 +1,184 @@
+"""One tree of files: what git keeps and what pointers name, at a revision or in the work tree.
+
+Called by ``ls``, ``get`` and ``diff``. Listings come from the cache, else from the remote (verified); file contents are
+fetched into the cache. It must never write to the work tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from gitdata.data.hashing import hash_bytes
+from gitdata.data.repository import Repository, pointers_at
+from gitdata.data.transfer import Progress, pull_objects, read_listing
+from gitdata.data.workspace import Tracked, outputs
+from gitdata.errors import InvalidInputError, MissingDataError
+from gitdata.model import Entry, Listing
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A file or folder of a view. oid: of data; a git blob's sha for a file that git keeps; "" for a plain folder."""
+
+    path: str
+    kind: Literal["data", "git", "folder"]
+    folder: bool
+    oid: str = ""
+    size: int | None = None
+    files: int | None = None
+
+
+def split_revision(repo: Repository, text: str) -> tuple[str | None, str]:
+    """``REV:PATH`` as (commit sha, path from the root); without a revision the path is relative to here."""
+    revision, colon, path = text.partition(":")
+    if not colon or (repo.root / text).exists():
+        return None, text
+    return resolve(repo, revision), path.strip("/")
+
+
+def resolve(repo: Repository, revision: str) -> str:
+    """The commit of a revision; an output branch that is only on the remote may go without ``origin/``."""
+    for name in (revision, f"refs/remotes/origin/{revision}"):
+        sha = repo.git.resolve(name) if name else None
+        if sha:
+            return sha
+    raise InvalidInputError(f"{revision!r} is no commit of this repository", hint="`git fetch` may bring it")
+
+
+class View:
+    """commit: a sha, or None for the work tree's pointers and git's index."""
+
+    def __init__(self, repo: Repository, commit: str | None) -> None:
+        self.repo = repo
+        self.commit = commit
+        self.outputs = outputs(pointers_at(repo.git, commit) if commit else repo.pointers())
+        self._listings: dict[str, Listing] = {}
+
+    # ------------------------------------------------------------------------------------------------------- looking
+
+    def listing(self, output: Tracked) -> Listing:
+        """The files of a data folder, or the one file that the output is. Sizes where the cache knows them."""
+        out = output.out
+        if not output.watched:
+            raise InvalidInputError(f"{output.path}: {output.pointer} has hashes of DVC 2 or none")
+        if not out.is_dir:
+            return (Entry(out.path.rpartition("/")[2], out.oid, out.size, out.exec),)
+        if out.oid not in self._listings:
+            cache = self.repo.cache
+            found = cache.listing(out.oid) if cache.has(out.oid) else read_listing(self.repo.remote(), out.oid)
+            self._listings[out.oid] = tuple(Entry(e.path, e.oid, cache.size(e.oid)) for e in found)
+        return self._listings[out.oid]
+
+    def containing(self, path: str) -> Tracked | None:
+        """The output at a path or above it."""
+        while path:
+            if path in self.outputs:
+                return self.outputs[path]
+            path = path.rpartition("/")[0]
+        return None
+
+    def files(self, path: str) -> list[Node]:
+        """Every file at or below a path, by path. Raises MissingDataError if there is none."""
+        path = "" if path == "." else path
+        found = list(self._data_files(path))
+        if self.containing(path) is None:
+            found += self._git_files(path)
+        if not found and self.containing(path) is None and path:
+            where = f"{self.commit[:10]}:" if self.commit else ""
+            raise MissingDataError(f"{where}{path}: no such file or folder")
+        return sorted(found, key=lambda node: node.path)
+
+    def _data_files(self, path: str) -> Iterator[Node]:
+        inside = self.containing(path)
+        below = [inside] if inside else [o for p, o in self.outputs.items() if not path or p.startswith(path + "/")]
+        for output in below:
+            for entry in self.listing(output):
+                full = f"{output.path}/{entry.path}" if output.out.is_dir else output.path
+                if not path or full == path or full.startswith(path + "/"):
+                    yield Node(full, "data", False, entry.oid, entry.size)
+
+    def _git_files(self, path: str) -> Iterator[Node]:
+        places = (path,) if path else ()
+        if self.commit:
+            args = ("ls-tree", "-r", "-l", "-z", "--full-tree", self.commit, "--", *places)
+            rows = self.repo.git.run("--literal-pathspecs", *args).split(b"\0")[:-1]
+            for row in rows:
+                meta, _, raw = row.partition(b"\t")
+                mode, _, sha, size = meta.decode().split()
+                if mode.startswith("100"):
+                    yield Node(raw.decode(errors="surrogateescape"), "git", False, sha, int(size))
+            return
+        listed = self.repo.git.run("--literal-pathspecs", "ls-files", "-s", "-z", "--", *places)
+        for row in listed.split(b"\0")[:-1]:
+            meta, _, raw = row.partition(b"\t")
+            mode, sha, _ = meta.decode().split()
+            name = raw.decode(errors="surrogateescape")
+            file = self.repo.root / name
+            if mode.startswith("100") and file.is_file():
+                yield Node(name, "git", False, sha, file.stat().st_size)
+
+    def children(self, path: str) -> list[Node]:
+        """What lies directly in a folder; a data folder that is not the one asked for is not opened."""
+        path = "" if path == "." else path
+        if self.containing(path) is not None:
+            return fold(self.files(path), path)
+        found = {node.path: node for node in fold(list(self._git_files(path)), path)}
+        for output in self.outputs.values():
+            if path and not output.path.startswith(path + "/"):
+                continue
+            first = output.path[len(path) + 1 if path else 0 :].split("/")[0]
+            full = f"{path}/{first}" if path else first
+            if full == output.path:
+                out = output.out
+                found[full] = Node(full, "data", out.is_dir, out.oid, out.size, out.nfiles)
+            else:
+                found.setdefault(full, Node(full, "folder", True))
+        if not found and path:
+            raise MissingDataError(f"{path}: no such file or folder")
+        return [found[name] for name in sorted(found)]
+
+    # ------------------------------------------------------------------------------------------------------- reading
+
+    def contents(self, path: str, progress: Progress | None = None) -> tuple[Listing, dict[str, bytes], bool]:
+        """What ``get`` writes: a listing relative to ``path`` (whose data is in the cache now), the bytes of what git
+        keeps by oid, and whether the path is a folder.
+        """
+        nodes = self.files(path)
+        single = len(nodes) == 1 and nodes[0].path == path
+        blobs = self.repo.git.blobs(node.oid for node in nodes if node.kind == "git")
+        texts, entries = {}, []
+        for node in nodes:
+            name = node.path.rpartition("/")[2] if single else node.path[len(path) + 1 if path else 0 :]
+            oid = node.oid
+            if node.kind == "git":
+                oid = hash_bytes(blobs[node.oid]).md5
+                texts[oid] = blobs[node.oid]
+            entries.append(Entry(name, oid, node.size, exec=self._is_exec(node)))
+        lacking = {e.oid for e in entries if e.oid not in texts and not self.repo.cache.has(e.oid)}
+        if lacking:
+            pull_objects(self.repo.remote(), self.repo.cache, lacking, progress)
+        return tuple(entries), texts, not single
+
+    def _is_exec(self, node: Node) -> bool:
+        output = self.outputs.get(node.path)
+        return bool(output and output.out.exec)
+
+
+def fold(nodes: list[Node], path: str) -> list[Node]:
+    """Files below a path as the entries of its top level: files as they are, folders once, with sums."""
+    found: dict[str, Node] = {}
+    for node in nodes:
+        if node.path == path:
+            return [node]
+        first, slash, _ = node.path[len(path) + 1 if path else 0 :].partition("/")
+        full = f"{path}/{first}" if path else first
+        if not slash:
+            found[full] = node
+            continue
+        old = found.get(full)
+        size = None if node.size is None or (old and old.size is None) else node.size + ((old.size or 0) if old else 0)
+        kind: Literal["data", "folder"] = "data" if node.kind == "data" else "folder"
+        found[full] = Node(full, kind, True, "", size, (old.files or 0) + 1 if old else 1)
+    return [found[name] for name in sorted(found)]
