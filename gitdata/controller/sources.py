@@ -102,8 +102,8 @@ class Tree:
             inside = path[len(repo) + 1 :] or posixpath.basename(path)
             files.append(Entry(inside, oid, size, exec=below[path].mode == "100755"))
             blobs[oid] = below[path].sha
-        tree = self.git.resolve(f"{self.commit}:{repo}", "tree") or next(iter(below.values())).sha
-        return Source(repo, "git", tree, tuple(sorted(files, key=lambda e: e.path)), blobs)
+        name = self.git.text("rev-parse", "--verify", "--end-of-options", f"{self.commit}:{repo}")
+        return Source(repo, "git", name, tuple(sorted(files, key=lambda e: e.path)), blobs)
 
     def _hash(self, entries: Mapping[str, TreeEntry]) -> dict[str, tuple[str, int]]:
         texts = self.git.blobs(entry.sha for entry in entries.values())

@@ -48,7 +48,7 @@ def test_only_new_datums_run(lab: Lab) -> None:
     lab.work.write("in/c", "three")
     lab.push("one more")
     said = lab.settle()
-    assert [line for line in said if "start upper" in line][0].endswith("1 datum to do, 2 known")
+    assert next(line for line in said if "start upper" in line).endswith("1 datum to do, 2 known")
     assert lab.files("all") == {"all": "ONETWOTHREE"}
 
 

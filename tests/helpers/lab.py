@@ -47,7 +47,7 @@ class Lab:
         work = Repo.create(root / "work")
         work.git("remote", "add", "origin", str(root / "origin.git"))
         (root / "data").mkdir()
-        work.write("image/run.sh", "exec sh\n")
+        work.write("image/Dockerfile", "FROM docker.io/library/debian:bookworm-slim\n")
         lab = cls(root, work)
         lab.push("image")
         return lab

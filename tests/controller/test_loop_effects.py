@@ -1,0 +1,154 @@
+"""What a publication does beside outputs: provenance, messages, requests; and that it does each once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitdata.backends.mail import SendGridMailer
+from gitdata.controller.notes import read_notes
+from gitdata.controller.notify import fetch_outbox, read_outbox
+from gitdata.controller.publish import NOTES
+from gitdata.controller.requests import push_request
+from gitdata.formats.provenance import parse_note
+from gitdata.formats.requests import Request
+from gitdata.identity import sha256
+from helpers.lab import Lab, faster
+from helpers.mail import RunningSink, running_sink
+
+MESSAGE = '{"from":"cam@example.com","to":"me@example.com","subject":"saw %s","text":"look"}'
+MAILS = (
+    f"for f in /pfs/in/*; do n=$(basename $f); mkdir -p /pfs/out/mail; printf '{MESSAGE}' $n > /pfs/out/mail/$n; done"
+)
+
+
+@pytest.fixture
+def lab(home: Path, tmp_path: Path) -> Lab:
+    lab = Lab.create(tmp_path)
+    lab.work.write("in/a", "one")
+    return lab
+
+
+@pytest.fixture
+def sink(tmp_path: Path) -> Iterator[RunningSink]:
+    with running_sink(tmp_path / "mails") as running:
+        yield running
+
+
+def mailing(lab: Lab, **more: object) -> None:
+    lab.stage("threats", MAILS, notify={"glob": "/mail/*", **more})
+
+
+def provenance(lab: Lab, commit: str) -> list[dict[str, Any]]:
+    tip = lab.origin.refs(NOTES)[NOTES]
+    return [dict(record.statement) for record in parse_note(read_notes(lab.origin, tip, [commit])[commit])]
+
+
+def test_every_run_has_one_record_in_the_notes_of_its_commit(lab: Lab) -> None:
+    lab.stage("upper", "cat /pfs/in/* > /pfs/out/all")
+    source = lab.push("stage")
+    lab.settle()
+    (statement,) = provenance(lab, source)
+    assert statement["_type"] == "https://in-toto.io/Statement/v1"
+    (subject,) = statement["subject"]
+    digest = sha256(b"one")
+    assert subject["digest"]["sha256"] == sha256(f"{digest}  all\n".encode())
+    inputs = {d["name"]: d for d in statement["predicate"]["buildDefinition"]["resolvedDependencies"]}
+    assert inputs["in"]["digest"]["sha256"] == sha256(f"{digest}  a\n".encode())
+
+
+def test_a_reused_run_is_the_same_record_under_the_next_commit(lab: Lab) -> None:
+    lab.stage("upper", "cat /pfs/in/* > /pfs/out/all")
+    first = lab.push("stage")
+    lab.settle()
+    lab.work.write("README", "words")
+    second = lab.push("readme")
+    lab.settle()
+    assert provenance(lab, first) == provenance(lab, second)
+
+
+def test_a_failed_run_has_a_record_too(lab: Lab) -> None:
+    lab.stage("upper", "exit 4", datum_tries=1)
+    source = lab.push("stage")
+    lab.settle()
+    (statement,) = provenance(lab, source)
+    assert statement["subject"][0]["name"] == "run"
+
+
+def test_a_message_is_sent_once_whatever_is_pushed_after_it(lab: Lab, sink: RunningSink) -> None:
+    mailer = SendGridMailer("key", sink.url)
+    mailing(lab)
+    lab.push("stage")
+    lab.settle(mailer=mailer)
+    lab.work.write("README", "words")
+    lab.push("readme")
+    lab.settle(mailer=mailer)
+    lab.work.write("image/other", "a new image makes the same message again")
+    lab.push("image")
+    assert lab.started(lab.settle(mailer=mailer)) == ["threats"]
+    lab.work.write("in/b", "two")
+    lab.push("one more")
+    lab.settle(mailer=mailer)
+    assert sink.subjects() == ["saw a", "saw b"]
+
+
+def test_without_a_key_the_message_waits_and_all_else_goes_on(lab: Lab, sink: RunningSink) -> None:
+    mailing(lab)
+    lab.push("stage")
+    said = lab.settle()
+    assert lab.states() == {"threats": "success"}
+    assert any("pending: there is no mail key" in line for line in said)
+    lab.settle(mailer=SendGridMailer("key", sink.url))
+    assert sink.subjects() == ["saw a"]
+
+
+def test_many_messages_at_once_are_held(lab: Lab, sink: RunningSink) -> None:
+    lab.work.write("in/b", "two")
+    mailing(lab, hold_over=1)
+    lab.push("stage")
+    lab.settle(mailer=SendGridMailer("key", sink.url))
+    assert sink.subjects() == []
+    held = read_outbox(lab.origin, fetch_outbox(lab.origin, str(lab.origin.path))).values()
+    assert [message.state for message in held] == ["held", "held"]
+
+
+def test_a_file_that_is_no_message_is_reported_and_the_others_are_sent(lab: Lab, sink: RunningSink) -> None:
+    lab.stage("threats", MAILS + "\necho nonsense > /pfs/out/mail/zz", notify={"glob": "/mail/*"})
+    lab.push("stage")
+    said = lab.settle(mailer=SendGridMailer("key", sink.url))
+    assert sink.subjects() == ["saw a"]
+    assert any(line.startswith("not sent: threats/mail/zz") for line in said)
+
+
+def test_other_branches_do_not_send(lab: Lab, sink: RunningSink) -> None:
+    mailing(lab)
+    lab.push("stage", "side")
+    lab.settle(faster(branches=("*",)), mailer=SendGridMailer("key", sink.url))
+    assert lab.states("side") == {"threats": "success"}
+    assert sink.subjects() == []
+
+
+def test_a_retry_request_runs_a_failed_stage_again_and_is_deleted(lab: Lab) -> None:
+    lab.stage("odd", "exit 1", datum_tries=1)
+    source = lab.push("stage")
+    said = lab.settle()
+    job = next(line for line in said if ": start " in line).split()[2].rstrip(":")
+    assert lab.started(lab.settle()) == []
+    push_request(lab.origin, str(lab.origin.path), Request("retry", job, "main", "me", 1))
+    again = lab.settle()
+    assert lab.started(again) == ["odd"]
+    assert lab.origin.refs("refs/gitdata/requests") == {}
+    assert lab.output().source == source
+    assert "Gitdata-Request: " in lab.origin.commit(lab.tip() or "").message
+
+
+def test_a_request_that_nobody_can_fulfil_is_deleted_too(lab: Lab) -> None:
+    lab.stage("upper", "cat /pfs/in/* > /pfs/out/all")
+    lab.push("stage")
+    lab.settle()
+    push_request(lab.origin, str(lab.origin.path), Request("retry", "nothing-1", "main", "me", 1))
+    assert lab.started(lab.settle()) == []
+    assert lab.origin.refs("refs/gitdata/requests") == {}
