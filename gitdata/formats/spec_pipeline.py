@@ -114,8 +114,8 @@ def _input_problem(repo: str, names: set[str], sources: Mapping[str, str], compl
 
 def _near(name: str, candidates: Iterable[str]) -> str:
     similar = [c for c in candidates if abs(len(c) - len(name)) <= 4][:_MOST_CANDIDATES]
-    near = get_close_matches(name[:200], similar, n=2, cutoff=0.6)
-    return f" did you mean {' or '.join(show(n) for n in near)}?" if near else " add it, or name another"
+    near = get_close_matches(name[:200], similar, n=1, cutoff=0.6)
+    return f" did you mean {show(near[0])}?" if near else " add it, or name another"
 
 
 def in_order(stages: Sequence[Stage]) -> tuple[Stage, ...]:

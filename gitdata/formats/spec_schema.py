@@ -104,11 +104,10 @@ class Document:
                 found[name] = inner
             elif inner is not None:  # null means absent, as in Pachyderm
                 node = _resolve(fields[name])
-                if inner not in (False, 0, "", [], {}):
-                    if "x-refuse" in node:
-                        self.problem(here, node["x-refuse"])
-                    if "x-warn" in node:
-                        self.warnings.append((self.where(here), node["x-warn"]))
+                if "x-refuse" in node and inner not in (False, 0, ""):
+                    self.problem(here, node["x-refuse"])
+                if "x-warn" in node and inner not in (False, 0, "", [], {}):
+                    self.warnings.append((self.where(here), node["x-warn"]))
                 found[name] = self._respell(inner, fields[name], here)
         return found
 

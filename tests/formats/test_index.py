@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitdata.errors import InvalidInputError
@@ -148,6 +148,7 @@ def test_what_a_pack_replaces_is_not_read() -> None:
     assert fold_index(both) == {FAILED.datum: FAILED}
 
 
+@settings(max_examples=40)
 @given(objects, st.randoms(use_true_random=False))
 def test_the_fold_is_the_same_in_any_order(some: list[tuple[bool, list[DatumResult]]], random: Any) -> None:
     found = stored(some)
@@ -156,6 +157,7 @@ def test_the_fold_is_the_same_in_any_order(some: list[tuple[bool, list[DatumResu
     assert fold_index({name: found[name] for name in names}) == fold_index(found)
 
 
+@settings(max_examples=40)
 @given(objects, st.integers(0, 5))
 def test_merging_some_objects_changes_no_success_that_was_there(
     some: list[tuple[bool, list[DatumResult]]], n: int

@@ -1,0 +1,86 @@
+"""Spec files from anybody: what cannot be read is one line, and nothing else ever happens."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitdata.errors import InvalidInputError
+from gitdata.formats.spec import parse_specs, stage_from_json, stage_json
+from helpers.specs import BASE, problems, read, spec
+
+
+@pytest.mark.parametrize(
+    ("data", "file", "says"),
+    [
+        (b"", "stages/v.json", "empty"),
+        (b"  \n# nothing\n", "stages/v.yaml", "empty"),
+        (b"\xff{}", "stages/v.json", "not UTF-8"),
+        (b'{"pipeline":{"name":"x"}', "stages/v.json", "stages/v.json:1:25: not JSON"),
+        (b'{"a":1,"a":2}', "stages/v.json", "the key 'a' stands twice"),
+        (b"a: 1\na: 2\n", "stages/v.yaml", "twice"),
+        (b"a: &x 1\nb: *x\n", "stages/v.yaml", "anchors and aliases"),
+        (b"a: !!python/object:os.system {}\n", "stages/v.yaml", "tags"),
+        (b"[1]", "stages/v.json", "not an object"),
+        (b"[1]", "stages/v.yaml", "not an object"),
+        (b"just words", "stages/v.yaml", "not an object"),
+        (b"[" * 100_000, "stages/v.json", "nested too deeply"),
+        (b'{"a":' * 40 + b"1" + b"}" * 40, "stages/v.json", "nested more than"),
+        (b"a: " + b"[" * 40 + b"]" * 40, "stages/v.yaml", "nested too deeply"),
+        (b'{"a": NaN}', "stages/v.json", "NaN is not"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "stages/v.json", "stages/v.json: "),
+        (b"a: " + b"1" * 5000, "stages/v.yaml", "stages/v.yaml: "),
+        (b'{"description": "\\ud800"}', "stages/v.json", "broken Unicode"),
+        (b'{"description": "\\u0000"}', "stages/v.json", "NUL"),
+        (b" " * (1 << 20) + b"{}", "stages/v.json", "too many for a spec"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_line(data: bytes, file: str, says: str) -> None:
+    (line,) = problems(data, file)
+    assert says in line
+
+
+def test_json_with_tabs_is_read_under_any_ending_and_yaml_flow_too() -> None:
+    assert read(json.dumps(BASE, indent="\t").encode(), "stages/v.yml").name == "validate"
+    flow = b"{pipeline: {name: v}, transform: {image: i, cmd: [a]}, input: {pfs: {repo: r, glob: /}}}"
+    assert read(flow, "stages/v.yaml").name == "v"
+    assert read(b"\xef\xbb\xbf" + json.dumps(BASE).encode()).name == "validate"
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_spec_or_an_input_error(data: bytes) -> None:
+    told: list[tuple[str, str]] = []
+    for file in ("stages/x.json", "stages/x.yaml"):
+        try:
+            parse_specs(data, file)
+        except InvalidInputError as error:
+            told.append((file, error.message))
+    assert all(file in message for file, message in told)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+places = st.sampled_from(
+    ["pipeline", "pipeline__name", "transform", "transform__cmd", "transform__env", "transform__secrets", "input",
+     "input__pfs", "input__cross", "input__pfs__glob", "input__pfs__name", "parallelism_spec", "notify",
+    "datum_timeout",
+     "resource_limits", "egress"]
+)  # fmt: skip
+
+
+@given(places, json_values)
+def test_any_value_anywhere_is_accepted_or_an_input_error(place: str, value: Any) -> None:
+    told = ""
+    try:
+        stage = read(spec(**{place: value}))
+    except InvalidInputError as error:
+        told = error.message
+    assert all(line.startswith("stages/v.json: ") for line in told.split("\n")) or not told
+    assert told or stage_from_json(stage_json(stage)) == stage
