@@ -66,7 +66,7 @@ def _lines(record: NoteRecord) -> list[str]:
         f"  job       {meta.get('invocationId')}  {meta.get('startedOn')} to {meta.get('finishedOn')}",
         f"  source    {named.get('source', {}).get('digest', {}).get('gitCommit')}  {external.get('repository')}",
         f"  image     {external.get('image')}  {named.get('environment', {}).get('uri')}",
-        f"  command   {_command(external)}",
+        f"  command   {command_line(external)}",
     ]
     lines += [_resource("input", d) for d in dependencies(statement)]
     if is_success(statement):
@@ -74,11 +74,13 @@ def _lines(record: NoteRecord) -> list[str]:
     return lines
 
 
-def _command(external: Mapping[str, Any]) -> str:
-    words = external.get("cmd")
-    if isinstance(words, list):
-        return " ".join(str(word) for word in words)
-    return json.dumps(words)
+def command_line(external: Mapping[str, Any]) -> str:
+    """The command as a person reads it; what the record had to fold is named by its digest."""
+    words, stdin = external.get("cmd"), external.get("stdin")
+    text = " ".join(map(str, words)) if isinstance(words, list) else json.dumps(words)
+    if isinstance(stdin, list):
+        return f"{text} <<< {'; '.join(map(str, stdin))[:200]}"
+    return f"{text} <<< {json.dumps(stdin)}" if stdin else text
 
 
 def _resource(role: str, one: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from gitdata.commands.prov_show import command_line
 from gitdata.commands.sites import branch_of, refresh_quietly
 from gitdata.commands.terminal import print_json, printable, say, size
 from gitdata.controller.lineage import Lineage
@@ -135,9 +136,7 @@ def _lines(step: Step, indent: str, shown: set[str]) -> Iterator[str]:
     name = str(run.get("run", ""))
     if name not in shown and run.get("stage"):  # a run that made several files of the chain is described once
         shown.add(name)
-        words = run.get("cmd")
-        command = " ".join(map(str, words)) if isinstance(words, list) else "see the spec"
-        yield f"{inner}by {run['stage']}: {command}"
+        yield f"{inner}by {run['stage']}: {command_line(run)}"
         yield f"{inner}   image {run.get('image')} ({run.get('environment')})"
         yield f"{inner}   code {str(run.get('commit'))[:12]}, run {name[:12]}, {run.get('finished')}"
     if run.get("datums"):
