@@ -172,7 +172,7 @@ class LocalJob:
             flush_seconds=place.flush_seconds,
             parent=os.getpid(),
         )
-        worker = WorkerProcess(told, scratch / f"worker{number}.stderr", lambda event: self._heard(number, event))
+        worker = WorkerProcess(told, lambda event: self._heard(number, event))
         with self._lock:
             self._workers.add(worker)
         if self._stopped():

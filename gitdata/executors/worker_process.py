@@ -7,16 +7,16 @@ that a controller that is killed leaves nothing behind.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from gitdata.errors import GitdataError
 from gitdata.worker.job import WorkerJob
 from gitdata.worker.sandbox import PYTHON
 
-_SAID_BYTES = 4000
+_WORDS = 4000
 
 
 class WorkerDied(GitdataError):
@@ -26,17 +26,19 @@ class WorkerDied(GitdataError):
 class WorkerProcess:
     """A running worker. tell: gets each event it prints."""
 
-    def __init__(self, job: WorkerJob, said: Path, tell: Callable[[dict[str, Any]], None]) -> None:
-        self._said, self._tell = said, tell
-        with said.open("wb") as errors:
-            self._process = subprocess.Popen(
-                [*PYTHON, "gitdata.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                start_new_session=True,  # Ctrl-C is for the controller, which then ends its workers
-                umask=0o022,
-            )
+    def __init__(self, job: WorkerJob, tell: Callable[[dict[str, Any]], None]) -> None:
+        self._tell = tell
+        # Its last words in memory: "no space left on the disk" must not need space on the disk.
+        self._errors = os.fdopen(os.memfd_create("stderr"), "rb")
+        self._words = ""
+        self._process = subprocess.Popen(
+            [*PYTHON, "gitdata.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            start_new_session=True,  # Ctrl-C is for the controller, which then ends its workers
+            umask=0o022,
+        )
         self._send(job.dump())
 
     def work(self, shard: int) -> None:
@@ -88,10 +90,13 @@ class WorkerProcess:
             for _ in self._process.stdout:
                 pass
             self._process.stdout.close()
-        self._process.wait()
+            self._process.wait()
+            self._errors.seek(0)
+            self._words = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
+            self._errors.close()
 
     def _death(self) -> WorkerDied:
-        code = self._process.wait()
+        self.reap()
+        code = self._process.returncode
         how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
-        said = self._said.read_bytes()[-_SAID_BYTES:].decode(errors="replace").strip().rpartition("\n")[2]
-        return WorkerDied(said or f"a worker {how}")
+        return WorkerDied(self._words[-_WORDS:] or f"a worker {how}")

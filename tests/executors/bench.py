@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from helpers.machine import Repo
-
 from gitdata import identity
 from gitdata.backends.git import Git
 from gitdata.backends.objects import ObjectStore
@@ -24,7 +22,8 @@ from gitdata.formats.dvc import object_key
 from gitdata.formats.index import parse_index
 from gitdata.formats.keys import datum_prefix, log_key, plan_key
 from gitdata.formats.plans import dump_plan
-from gitdata.model import DatumResult, Entry, Input, JobStatus, Listing, PfsInput, RunPlan, Stage, Transform
+from gitdata.model import DatumResult, Entry, JobStatus, Listing, PfsInput, RunPlan, Stage, Transform
+from helpers.machine import Repo
 
 Files = Mapping[str, bytes | tuple[bytes, bool]]
 
@@ -88,7 +87,7 @@ class Bench:
             k: more.pop(k) for k in list(more) if k in Stage.__dataclass_fields__
         }
         stdin = None if script is None else tuple(script.splitlines())
-        return Stage(name="stage", transform=Transform("image", cmd, stdin, **more), **stage_fields)
+        return Stage(name="stage", transform=Transform(more.pop("image", "image"), cmd, stdin, **more), **stage_fields)
 
     def plan(self, executor: Executor, stage: Stage, inputs: Mapping[str, Listing]) -> RunPlan:
         commit = self.repo.git("rev-parse", "HEAD").strip()
@@ -131,13 +130,12 @@ class Bench:
             time.sleep(0.005)
         raise AssertionError(f"{name} did not end: {executor.status(name)}")
 
-    def run(self, executor: Executor, stage: Stage, files: Files | Mapping[str, Listing], *, workers: int = 1) -> Done:
-        """Run a stage over inputs; plain files are the input ``in``."""
-        inputs: Mapping[str, Listing]
-        if all(isinstance(value, tuple) and all(isinstance(e, Entry) for e in value) for value in files.values()):
-            inputs = files  # type: ignore[assignment]
-        else:
-            inputs = {"in": self.input(files)}  # type: ignore[arg-type]
+    def run(self, executor: Executor, stage: Stage, files: Files, *, workers: int = 1) -> Done:
+        """Run a stage over files of the input ``in``."""
+        return self.run_on(executor, stage, {"in": self.input(files)}, workers=workers)
+
+    def run_on(self, executor: Executor, stage: Stage, inputs: Mapping[str, Listing], *, workers: int = 1) -> Done:
+        """Run a stage over its inputs and wait for its end."""
         plan = self.plan(executor, stage, inputs)
         job = self.job(plan, workers)
         executor.start(job, self.git)
@@ -145,6 +143,3 @@ class Bench:
         results, segments = self.results(plan)
         match = {d.id: d.inputs[0].match for d in plan.datums}
         return Done(job.name, status, plan, {match[r.datum]: r for r in results}, segments, self)
-
-
-__all__ = ["Bench", "Done", "Input"]
