@@ -1,8 +1,9 @@
 """Run stages for the working tree as it is now, without a push.
 
-The same plan, jobs and results as the controller's; what the controller or an earlier run did already is reused. The
-results go to the cache, in a zone of your own, and the outputs into the workspace as folders that git ignores; nothing
-is written to the data remote or published. With stage names, only those and what they need.
+The same plan, jobs and results as the controller's; what the controller or an earlier run did already is reused. Data
+that changed is added first, as `gitdata add` does it. The results go to the cache, in a zone of your own, and the
+outputs into the workspace as folders that git ignores; nothing is written to the data remote or published. With stage
+names, only those and what they need.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 
+from gitdata.commands.commit import add_changed
 from gitdata.commands.plan import COLOURS
 from gitdata.commands.sites import branch_of, workshop
 from gitdata.commands.terminal import print_json, print_table, say
@@ -21,6 +23,7 @@ from gitdata.controller.visit import wish
 from gitdata.data.outputs import bring_output
 from gitdata.data.repository import Repository
 from gitdata.data.snapshot import snapshot
+from gitdata.data.workspace import Workspace
 from gitdata.errors import InvalidInputError
 
 
@@ -34,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     repository = Repository.open()
+    add_changed(Workspace(repository))  # a run is of content: what changed gets its pointer first
     commit = snapshot(repository)
     site = workshop(repository, args.remote, args.jobs)
     branch = branch_of(repository, None)

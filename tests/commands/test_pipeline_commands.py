@@ -1,0 +1,143 @@
+"""``plan``, ``run`` and ``job …`` as a person types them, on a repository with an origin and a data remote."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from helpers.lab import Lab
+from helpers.machine import Program
+
+UPPER = 'for f in /pfs/images/*; do tr a-z A-Z < "$f" > "/pfs/out/$(basename "$f")"; done'
+
+
+@pytest.fixture
+def lab(home: Path, tmp_path: Path, gitdata: Program) -> Lab:
+    """Two files of data and two stages, pushed; nothing has run yet."""
+    lab = Lab.create(tmp_path)
+    work = lab.work.path
+    gitdata("init", "--remote", str(tmp_path / "data"), cwd=work)
+    lab.work.write("images/a", "one")
+    lab.work.write("images/b", "two")
+    lab.stage("upper", UPPER, {"pfs": {"repo": "images", "glob": "/*"}})
+    lab.stage("all", "cat /pfs/upper/* > /pfs/out/all", {"pfs": {"repo": "upper", "glob": "/"}})
+    gitdata("add", "images", cwd=work)
+    lab.work.git("add", "--all")
+    lab.work.git("commit", "--quiet", "-m", "stages")
+    lab.work.git("push", "--quiet", "--set-upstream", "origin", "main")
+    return lab
+
+
+def test_plan_says_what_would_run_and_why(lab: Lab, gitdata: Program) -> None:
+    work = lab.work.path
+    plan = json.loads(gitdata("plan", "--json", cwd=work).stdout)
+    assert [(s["stage"], s["state"]) for s in plan["stages"]] == [("upper", "run"), ("all", "waiting")]
+    assert gitdata("plan", "--exit-code", cwd=work, check=False).returncode == 1
+    lab.settle()
+    plan = json.loads(gitdata("plan", "--json", cwd=work).stdout)
+    assert [(s["stage"], s["state"]) for s in plan["stages"]] == [("upper", "known"), ("all", "known")]
+    assert gitdata("plan", "--exit-code", cwd=work).returncode == 0
+
+
+def test_plan_of_a_bad_spec_ends_in_its_line(lab: Lab, gitdata: Program) -> None:
+    lab.work.write("stages/bad.json", '{"pipeline": {"name": "bad"}}')
+    lab.work.git("add", "stages")
+    lab.work.git("commit", "--quiet", "--no-verify", "-m", "bad")
+    done = gitdata("plan", cwd=lab.work.path, check=False)
+    assert done.returncode == 4
+    assert "stages/bad.json" in done.stderr
+    assert done.stdout == ""
+
+
+def test_job_list_has_a_row_per_attempt(lab: Lab, gitdata: Program) -> None:
+    lab.settle()
+    rows = json.loads(gitdata("job", "list", "--json", cwd=lab.work.path).stdout)
+    assert [(row["stage"], row["state"]) for row in rows] == [("all", "success"), ("upper", "success")]
+    upper = rows[1]
+    assert upper["datums"] == {"total": 2, "processed": 2, "skipped": 0, "failed": 0, "recovered": 0}
+    assert upper["bytes"] == {"down": 6, "up": 6}
+    assert upper["output_commit"] == lab.tip()
+    text = gitdata("job", "list", cwd=lab.work.path).stdout
+    assert "2 + 0 / 2" in text
+    assert lab.output().sha[:12] in text
+
+
+def test_job_logs_survive_the_job(lab: Lab, gitdata: Program) -> None:
+    lab.stage("upper", "echo hello from $GITDATA_DATUM_ID\n" + UPPER, {"pfs": {"repo": "images", "glob": "/*"}})
+    lab.push("talk")
+    lab.settle()
+    done = gitdata("job", "logs", "upper", cwd=lab.work.path)
+    assert done.stdout.count("hello from ") == 2
+    inspected = json.loads(gitdata("job", "inspect", "upper", "--json", cwd=lab.work.path).stdout)
+    assert [d["state"] for d in inspected["datum_list"]] == ["success", "success"]
+    assert sorted(i for d in inspected["datum_list"] for i in d["inputs"]) == ["images:/a", "images:/b"]
+
+
+def test_job_wait_tells_how_the_stages_ended(lab: Lab, gitdata: Program) -> None:
+    work = lab.work.path
+    late = gitdata("job", "wait", "--timeout", "0.1", cwd=work, check=False)
+    assert late.returncode == 8
+    threading.Timer(0.5, lab.settle).start()
+    done = gitdata("job", "wait", "--timeout", "60", "--json", cwd=work)
+    assert json.loads(done.stdout)["stages"]["all"]["state"] == "success"
+
+
+def test_a_failed_stage_is_seen_waited_for_and_retried(lab: Lab, gitdata: Program) -> None:
+    work = lab.work.path
+    lab.stage("all", "echo no good; exit 3", {"pfs": {"repo": "upper", "glob": "/"}}, datum_tries=1)
+    lab.push("broken")
+    lab.settle()
+    assert gitdata("job", "wait", cwd=work, check=False).returncode == 9
+    assert "no good" in gitdata("job", "logs", "--failed", "all", cwd=work).stdout
+    assert gitdata("job", "retry", "upper", cwd=work, check=False).returncode == 5
+    gitdata("job", "retry", "all", cwd=work)
+    assert lab.started(lab.settle()) == ["all"]
+    rows = json.loads(gitdata("job", "list", "--json", "--stage", "all", cwd=work).stdout)
+    assert [row["id"][-2:] for row in rows] == ["-2", "-1"]
+
+
+def test_run_does_the_working_tree_without_a_push(lab: Lab, gitdata: Program) -> None:
+    work = lab.work.path
+    lab.work.write("images/c", "three")
+    gitdata("run", cwd=work)
+    assert (work / "all/all").read_text() == "ONETHREETWO" or (work / "all/all").read_text() == "ONETWOTHREE"
+    assert "all" not in lab.work.git("status", "--porcelain")
+    assert lab.tip() is None
+    assert not list((lab.root / "data").glob("gitdata/v1/*/runs/*"))
+    again = json.loads(gitdata("run", "--json", cwd=work).stdout)
+    assert [row["why"][:9] for row in again] == ["its 3 dat", "its 1 dat"]
+    jobs = json.loads(gitdata("job", "list", "--local", "--json", cwd=work).stdout)
+    assert {row["stage"] for row in jobs} == {"upper", "all"}
+
+
+def test_run_reuses_what_the_controller_did(lab: Lab, gitdata: Program) -> None:
+    lab.settle()
+    lab.work.write("images/c", "three")
+    done = gitdata("run", cwd=lab.work.path)
+    assert "1 datum to do, 2 known" in done.stderr
+    assert (lab.work.path / "upper/c").read_text() == "THREE"
+    assert (lab.work.path / "upper/a").read_text() == "ONE"
+
+
+def test_run_of_one_stage_runs_only_what_it_needs(lab: Lab, gitdata: Program) -> None:
+    rows = json.loads(gitdata("run", "upper", "--json", cwd=lab.work.path).stdout)
+    assert [row["stage"] for row in rows] == ["upper"]
+    done = gitdata("run", "nothing", cwd=lab.work.path, check=False)
+    assert (done.returncode, "no stage is named nothing" in done.stderr) == (4, True)
+
+
+def test_run_never_touches_a_folder_it_did_not_make(lab: Lab, gitdata: Program) -> None:
+    lab.work.write("upper/mine", "precious")
+    done = gitdata("run", "upper", cwd=lab.work.path, check=False)
+    assert done.returncode in (4, 5)
+    assert (lab.work.path / "upper/mine").read_text() == "precious"
+
+
+def test_a_failed_run_ends_with_nine(lab: Lab, gitdata: Program) -> None:
+    lab.stage("all", "exit 3", {"pfs": {"repo": "upper", "glob": "/"}}, datum_tries=1)
+    done = gitdata("run", cwd=lab.work.path, check=False)
+    assert done.returncode == 9
+    assert "failed" in done.stdout
