@@ -111,5 +111,5 @@ def _local(source: Path, dest: str, into: bool) -> Iterator[Item]:
 
 
 def _stdin() -> Iterator[bytes]:
-    while piece := sys.stdin.buffer.read1(1024 * 1024):
+    while piece := sys.stdin.buffer.read(1024 * 1024):
         yield piece

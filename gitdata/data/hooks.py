@@ -66,6 +66,8 @@ def install(git: Git, names: tuple[str, ...] = CLIENT) -> list[Hook]:
                 f"{hook.path} is not gitdata's, and {hook.path.name}{_CHAINED} is already kept from before",
                 hint="make one file of the two, then run `gitdata hooks install` again",
             )
+    if folder.exists() and not folder.is_dir():
+        raise ConflictError(f"git's hooks are switched off (core.hooksPath is {folder})", hint="unset core.hooksPath")
     folder.mkdir(parents=True, exist_ok=True)
     for hook in found:
         if hook.state == "foreign":
