@@ -155,10 +155,11 @@ def deliver(git: Git, url: str, mailer: Mailer | None, *, now: int, nonce: str, 
         _settle(git, url, journal, now)
     fulfil(git, url, now=now, problems=problems)
     while mailer is not None and _due(read_outbox(git, fetch_outbox(git, url)), mailer.target, now):
-        batch, problem = _batch(git, url, mailer, now, f"{nonce}-{uuid4().hex[:8]}", limit)
+        won, batch, problem = _batch(git, url, mailer, now, f"{nonce}-{uuid4().hex[:8]}", limit)
         sent.extend(batch)
         if problem:
             problems.append(problem)
+        if problem or not won:  # or others are quicker: what they leave is for the next call
             break
     return _report(read_outbox(git, fetch_outbox(git, url), problems), sent, problems, now)
 
@@ -171,8 +172,8 @@ def _due(messages: Mapping[str, Message], target: str, now: int) -> list[Message
     return sorted((m for m in mine if outbox.claimable(m, now)), key=lambda m: (m.tries, m.time, m.id))
 
 
-def _batch(git: Git, url: str, mailer: Mailer, now: int, nonce: str, limit: int) -> tuple[list[Message], str]:
-    """Claim, send, record. Returns what was sent, and why the rest had better wait."""
+def _batch(git: Git, url: str, mailer: Mailer, now: int, nonce: str, limit: int) -> tuple[int, list[Message], str]:
+    """Claim, send, record. Returns how many were ours, what was sent, and why the rest had better wait."""
 
     def claims(messages: Mapping[str, Message]) -> _Change:
         chosen = _due(messages, mailer.target, now)[:limit]
@@ -188,7 +189,7 @@ def _batch(git: Git, url: str, mailer: Mailer, now: int, nonce: str, limit: int)
         problem = _send(mailer, sorted(won, key=lambda m: (m.tries, m.time, m.id)), journal)
         _settle(git, url, journal, now)
         journal.finish(journal.claimed)
-        return [m for m in won if journal.outcomes.get(m.id, ("", ""))[0] == "sent"], problem
+        return len(won), [m for m in won if journal.outcomes.get(m.id, ("", ""))[0] == "sent"], problem
 
 
 def _send(mailer: Mailer, won: Iterable[Message], journal: Journal) -> str:
