@@ -7,9 +7,11 @@ object": every error is one line that says what the server said and what to do.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
@@ -20,7 +22,14 @@ from gitdata.backends.objects import ObjectInfo
 from gitdata.backends.s3config import S3Settings, s3_settings
 from gitdata.errors import InvalidInputError, MissingDataError, RemoteError
 
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig
+
 PART = 8 * 1024 * 1024
+
+# Where a client without keys looks for those of its machine: asking there in vain means that there are none.
+_METADATA = ("169.254.169.254", "169.254.170.2", "fd00:ec2::254")
+_REFUSALS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "403 Forbidden", "401 Unauthorized")
 
 
 def open_s3(url: str, options: Mapping[str, str]) -> S3Store:
@@ -37,8 +46,7 @@ class S3Store:
         try:
             self._client = _Client(
                 settings.bucket,
-                config=settings.config,
-                client_options=settings.client,
+                client_options=cast("ClientConfig", settings.client),
                 retry_config={
                     "max_retries": 4,
                     "retry_timeout": timedelta(seconds=20),
@@ -48,9 +56,10 @@ class S3Store:
                         "base": 2,
                     },
                 },
+                **settings.config,
             )
         except BaseError as error:
-            raise InvalidInputError(f"{self.url}: {_first_line(error)}") from error
+            raise InvalidInputError(f"{self.url}: {_reason(str(error))}") from error
 
     def read(self, key: str) -> bytes:
         return b"".join(self.stream(key))
@@ -123,15 +132,31 @@ class S3Store:
             return RemoteError(f"{self.url}: no such bucket", hint="make the bucket, or correct the remote's url")
         if isinstance(error, NotFoundError | FileNotFoundError):
             return MissingDataError(f"{self.url}: no object {key}")
-        refused = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
-        if refused or any(word in said for word in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "403 Forbidden")):
+        where = f"{self.url} at {self._endpoint}" if self._endpoint else self.url
+        if any(place in said for place in _METADATA):
             return RemoteError(
-                f"{self.url}: the server refused to {verb} {key}: {_first_line(error)}",
-                hint="check the remote's access keys, profile and bucket policy",
+                f"{where}: no access keys were found",
+                hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or the remote's own keys",
             )
-        where = f" at {self._endpoint}" if self._endpoint else ""
-        return RemoteError(f"{self.url}{where}: cannot {verb} {key}: {_first_line(error)}", transient=True)
+        reason = _reason(said)
+        refused = isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError)
+        if refused or any(word in said for word in _REFUSALS):
+            return RemoteError(
+                f"{where}: the server refused to {verb} {key or 'the bucket'}: {reason}",
+                hint="check the remote's access keys, profile, region and bucket policy",
+            )
+        return RemoteError(f"{where}: cannot {verb} {key or 'the bucket'}: {reason}", transient=True)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+def _reason(said: str) -> str:
+    """What the server said, or that it said nothing, out of the client's report of several lines."""
+    code = re.search(r"<Code>(.*?)</Code>", said)
+    text = re.search(r"<Message>(.*?)</Message>", said, re.DOTALL)
+    status = re.search(r"status code: (\d{3}[A-Za-z ]*)", said)
+    if code:
+        return f"{code[1]}: {text[1].strip()}"[:300] if text else code[1]
+    if status:
+        return status[1].strip()
+    if "HTTP error" in said:
+        return "the server does not answer"
+    return (said.strip().splitlines() or ["no reason given"])[0][:300]

@@ -12,12 +12,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from gitdata.errors import InvalidInputError
-
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, S3Config
 
 _URL = re.compile(r"[sS]3://(?P<bucket>[^/?#]+)(?:/(?P<prefix>.*))?", re.DOTALL)
 
@@ -54,8 +51,8 @@ class S3Settings:
     bucket: str
     prefix: str
     endpoint: str
-    config: S3Config
-    client: ClientConfig
+    config: dict[str, Any]
+    client: dict[str, Any]
 
 
 def s3_settings(url: str, options: Mapping[str, str]) -> S3Settings:
@@ -82,7 +79,7 @@ def s3_settings(url: str, options: Mapping[str, str]) -> S3Settings:
         or os.environ.get("AWS_DEFAULT_REGION")
         or profile.get("region", "us-east-1")
     )
-    config: S3Config = {"region": region, "virtual_hosted_style_request": False}
+    config: dict[str, Any] = {"region": region, "virtual_hosted_style_request": False}
     if endpoint:
         config["endpoint"] = endpoint.rstrip("/")
     config.update(_credentials(url, options, profile))
@@ -112,7 +109,7 @@ def _check_options(url: str, options: Mapping[str, str]) -> None:
         )
 
 
-def _credentials(url: str, options: Mapping[str, str], profile: Mapping[str, str]) -> S3Config:
+def _credentials(url: str, options: Mapping[str, str], profile: Mapping[str, str]) -> dict[str, Any]:
     if _flag(url, options, "allow_anonymous_login", default=False):
         return {"skip_signature": True}
     if options.get("access_key_id") or options.get("secret_access_key"):
@@ -168,8 +165,8 @@ def _profile(url: str, options: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _client(url: str, options: Mapping[str, str], endpoint: str) -> ClientConfig:
-    client: ClientConfig = {
+def _client(url: str, options: Mapping[str, str], endpoint: str) -> dict[str, Any]:
+    client: dict[str, Any] = {
         "allow_http": endpoint.lower().startswith("http://"),
         "connect_timeout": f"{_seconds(url, options, 'connect_timeout', 5)}s",
         # Between two pieces of an answer, not for the whole of it: a big object may take hours.

@@ -1,8 +1,8 @@
 """What a data folder holds: a walk over it, by the rules by which DVC decides what belongs to it.
 
 Called by add, put, status and the hooks. Reads only; hashes only what the stat index does not know. Symlinks to files
-are followed, to folders skipped, empty folders and a repository's own files left out; what cannot be versioned faithfully is
-refused by name.
+are followed, to folders skipped, empty folders and a repository's own files left out; what cannot be versioned
+faithfully is refused by name.
 """
 
 from __future__ import annotations

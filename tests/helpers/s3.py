@@ -57,7 +57,7 @@ def serve_s3() -> Iterator[S3]:
             "--auth-key",
             f"{ACCESS_KEY},{SECRET_KEY}",
             "--dir-cache-time",
-            "0s",
+            "1ms",  # with 0s it fights with itself: a write may take a minute
             "--cache-dir",
             f"{place}/cache",
         ]
