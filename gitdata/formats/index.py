@@ -110,8 +110,12 @@ def _result(f: Fields) -> DatumResult:
         started=f.number("started"),
         finished=f.number("finished"),
         fetched=tuple(
-            (part.text("oid", OID), part.text("sha256", SHA256), part.number("size"))
-            for part in f.records("fetched", "oid", "sha256", "size")
+            (
+                f.check_text("fetched", oid, OID),
+                f.check_text("fetched", digest, SHA256),
+                f.check_number("fetched", size),
+            )
+            for oid, digest, size in f.rows("fetched", 3)
         ),
         log=f.text("log", SHA256, empty=True),
         job=f.text("job"),

@@ -23,6 +23,7 @@ MAX_BYTES = 1 << 30
 MAX_TEXT = 1 << 20
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_decode = json.JSONDecoder().raw_decode
 
 
 def join_lines(objects: Iterable[dict[str, Any]]) -> bytes:
@@ -53,9 +54,9 @@ class Fields:
         return self._raw[key]
 
     def text(self, key: str, shape: re.Pattern[str] | None = None, *, empty: bool = False) -> str:
-        return self._text(key, self.value(key), shape, empty=empty)
+        return self.check_text(key, self.value(key), shape, empty=empty)
 
-    def _text(self, key: str, value: Any, shape: re.Pattern[str] | None, *, empty: bool = False) -> str:
+    def check_text(self, key: str, value: Any, shape: re.Pattern[str] | None, *, empty: bool = False) -> str:
         if not isinstance(value, str) or len(value) > MAX_TEXT:
             raise self.bad(f"{key} is not a text")
         if shape is not None and not (empty and value == "") and not shape.fullmatch(value):
@@ -64,9 +65,9 @@ class Fields:
 
     def number(self, key: str) -> int:
         """An integer that is not negative."""
-        return self._number(key, self.value(key))
+        return self.check_number(key, self.value(key))
 
-    def _number(self, key: str, value: Any) -> int:
+    def check_number(self, key: str, value: Any) -> int:
         if type(value) is not int or not 0 <= value < 1 << 53:
             raise self.bad(f"{key} is not a count")
         return value
@@ -90,16 +91,11 @@ class Fields:
                 raise self.bad(f"{key} has an item that is not an array of {width}")
             yield row
 
-    def records(self, key: str, *names: str) -> Iterator[Fields]:
-        """The items of an array of arrays, each as fields of these names."""
-        for i, row in enumerate(self.rows(key, len(names))):
-            yield Fields(dict(zip(names, row, strict=True)), f"{self._where}: {key}[{i}]")
-
     def texts(self, key: str) -> tuple[str, ...]:
-        return tuple(self._text(key, value, None) for value in self.array(key))
+        return tuple(self.check_text(key, value, None) for value in self.array(key))
 
     def pairs(self, key: str) -> tuple[tuple[str, str], ...]:
-        return tuple((self._text(key, a, None), self._text(key, b, None)) for a, b in self.rows(key, 2))
+        return tuple((self.check_text(key, a, None), self.check_text(key, b, None)) for a, b in self.rows(key, 2))
 
     def object(self, key: str) -> Fields:
         return Fields(self.value(key), f"{self._where}: {key}")
@@ -122,7 +118,7 @@ class Fields:
             raise self.bad(f"{key}: {path!r:.100} has no proper sha256")
         if not isinstance(exec, bool):
             raise self.bad(f"{key}: {path!r:.100} is neither executable nor not")
-        return Entry(path, oid, None if size is None else self._number(key, size), exec, sha256)
+        return Entry(path, oid, None if size is None else self.check_number(key, size), exec, sha256)
 
 
 def split_lines(data: bytes, name: str) -> list[Any]:
@@ -131,12 +127,15 @@ def split_lines(data: bytes, name: str) -> list[Any]:
         raise InvalidInputError(f"{name}: {len(data)} bytes are more than gitdata reads ({MAX_BYTES})")
     if not data.endswith(b"\n"):
         raise InvalidInputError(f"{name}: the end is missing")
-    values = []
-    for number, line in enumerate(data[:-1].split(b"\n"), 1):
-        try:
-            values.append(json.loads(line))
-        except (ValueError, RecursionError) as error:
-            raise InvalidInputError(f"{name}: line {number} is not JSON") from error
+    values: list[Any] = []
+    try:
+        for line in data[:-1].decode().split("\n"):
+            value, end = _decode(line)
+            if end != len(line):
+                raise ValueError("more than one value")
+            values.append(value)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"{name}: line {len(values) + 1} is not JSON") from error
     return values
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
+from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -34,6 +35,8 @@ _NAMES = {"object": "an object", "array": "an array", "string": "a text", "boole
           "integer": "an integer", "number": "a number"}  # fmt: skip
 
 Path = tuple[str | int, ...]
+
+MAX_PROBLEMS = 50  # of one kind, of one document: nobody reads more, and a file may be made of mistakes
 
 
 @lru_cache(maxsize=1)
@@ -58,7 +61,7 @@ class Document:
         self.warnings: list[tuple[str, str]] = []
         self._spelled: dict[Path, str] = {}
         self.value: dict[str, Any] = self._respell(raw, schema(), ())
-        for error in _validator().iter_errors(self.value):
+        for error in islice(_validator().iter_errors(self.value), MAX_PROBLEMS):
             self._explain(error)
         self.problems = list(dict.fromkeys(self.problems))
 
@@ -121,9 +124,8 @@ class Document:
         fix = str(node.get("x-fix", ""))
         if rule == "additionalProperties" and isinstance(value, dict):
             fields = tuple(node.get("properties", ()))
-            for name in value:
-                if name not in fields:
-                    self.problem((*path, name), "unknown field; " + _suggest(name, fields))
+            for name in islice((name for name in value if name not in fields), MAX_PROBLEMS):
+                self.problem((*path, name), "unknown field; " + _suggest(name, fields))
         elif rule == "required" and isinstance(value, dict):
             for name in wanted:
                 if name not in value:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import Any
 
 from gitdata.errors import InvalidInputError
@@ -16,6 +17,8 @@ from gitdata.formats.yaml12 import load_yaml_documents
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
+MAX_DOCUMENTS = 100
+MAX_VALUES = 20_000
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 
@@ -32,10 +35,12 @@ def read_documents(data: bytes, file: str) -> list[dict[str, Any]]:
     documents = [d for d in found if d is not None]  # an empty YAML document, as after a last ---
     if not documents:
         raise InvalidInputError(f"{file}: empty; write a spec or remove the file")
+    if len(documents) > MAX_DOCUMENTS:
+        raise InvalidInputError(f"{file}: {len(documents)} documents are too many (limit: {MAX_DOCUMENTS})")
     for document in documents:
         if not isinstance(document, dict):
             raise InvalidInputError(f"{file}: not an object; a spec begins with pipeline, transform, input")
-        _check(document, file, 0)
+        _check(document, file)
     return documents
 
 
@@ -81,8 +86,8 @@ def _skip(text: str, at: int) -> int:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        counted = Counter(key for key, _ in pairs)
+        twice = counted.most_common(1)[0][0]
         raise ValueError(f"the key {twice[:60]!a} stands twice in one object; remove one")
     return found
 
@@ -91,17 +96,20 @@ def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is not a JSON value")
 
 
-def _check(value: Any, file: str, depth: int) -> None:
-    """Refuse what no later step could put into a process or an id: too deep, NUL, half of a surrogate pair."""
-    if depth > MAX_DEPTH:
-        raise InvalidInputError(f"{file}: nested more than {MAX_DEPTH} deep")
-    if isinstance(value, str):
-        if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
-            raise InvalidInputError(f"{file}: {value[:60]!a} holds a NUL or broken Unicode; remove it")
-    elif isinstance(value, list):
-        for inner in value:
-            _check(inner, file, depth + 1)
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            _check(key, file, depth + 1)
-            _check(inner, file, depth + 1)
+def _check(document: Any, file: str) -> None:
+    """Refuse what no later step could put into a process or an id, or could only work through for seconds."""
+    todo: list[tuple[Any, int]] = [(document, 0)]
+    for _ in range(MAX_VALUES):
+        if not todo:
+            return
+        value, depth = todo.pop()
+        if depth > MAX_DEPTH:
+            raise InvalidInputError(f"{file}: nested more than {MAX_DEPTH} deep")
+        if isinstance(value, str):
+            if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+                raise InvalidInputError(f"{file}: {value[:60]!a} holds a NUL or broken Unicode; remove it")
+        elif isinstance(value, list):
+            todo += [(inner, depth + 1) for inner in value]
+        elif isinstance(value, dict):
+            todo += [(inner, depth + 1) for pair in value.items() for inner in pair]
+    raise InvalidInputError(f"{file}: more than {MAX_VALUES} values in one spec; split it, or move data into a file")

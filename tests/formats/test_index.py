@@ -224,7 +224,7 @@ def line(**change: Any) -> bytes:
         (line(out=[["../x", "1" * 32, None, 1, False]]), "refused path"),
         (line(out=[["x", "1" * 32, "2", 1, False]]), "no proper sha256"),
         (line(out=[["x", "1" * 32, None, 2**60 // 2**8, False], 7]), "not an array of 5"),
-        (line(fetched=[["x", "4" * 64, 1]]), "fetched.0.: oid does not have its shape"),
+        (line(fetched=[["x", "4" * 64, 1]]), "line 2: fetched does not have its shape"),
         (line(log="../../x"), "log does not have its shape"),
         (line(recovered=0), "recovered is neither true nor false"),
         (line(tries=-1), "tries is not a count"),

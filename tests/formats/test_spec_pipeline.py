@@ -112,8 +112,8 @@ def test_a_stage_may_not_be_named_like_a_path() -> None:
             "rules, and the output needs that name; rename one"
         ),
         (
-            'stages/images.json: $.pipeline.name: "images": the repository has images.dvc, and the output needs that name; '
-            "rename one"
+            'stages/images.json: $.pipeline.name: "images": the repository has images.dvc, '
+            "and the output needs that name; rename one"
         ),
     ]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from typing import Any
 
 import pytest
@@ -84,3 +86,22 @@ def test_any_value_anywhere_is_accepted_or_an_input_error(place: str, value: Any
         told = error.message
     assert all(line.startswith("stages/v.json: ") for line in told.split("\n")) or not told
     assert told or stage_from_json(stage_json(stage)) == stage
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"{" + b",".join(b'"pipelnie%d":1' % i for i in range(40_000)) + b"}",
+        b"{" + b",".join(b'"a%d":1' % i for i in range(70_000)) + b',"a69999":2}',
+        json.dumps(spec(transform__env={f"K{i}": 1 for i in range(60_000)})).encode(),
+        json.dumps(spec(input={"cross": [{"pfs": {"repo": "a", "glob": "/"}}] * 20_000})).encode(),
+        json.dumps(spec(transform__stdin=["://" * 200_000, "_key" * 60_000])).encode(),
+        b'{"pipeline":{}}' * 60_000,
+    ],
+    ids=["unknown fields", "a key twice", "numbers in env", "a wide cross", "almost a password", "many documents"],
+)
+def test_a_file_made_of_mistakes_is_refused_in_no_time(data: bytes) -> None:
+    begin = time.process_time()
+    with contextlib.suppress(InvalidInputError):
+        parse_specs(data, "stages/x.json")
+    assert time.process_time() - begin < 4
