@@ -164,7 +164,7 @@ class DatumRunner:
 def _is_fresh(folder: Path) -> bool:
     try:
         found = folder.lstat()
-        return found.st_mode == stat.S_IFDIR | 0o1777 and found.st_uid == os.geteuid() and not os.listdir(folder)
+        return found.st_mode == stat.S_IFDIR | 0o1777 and found.st_uid == os.geteuid() and not any(folder.iterdir())
     except FileNotFoundError:
         return False
 

@@ -60,6 +60,8 @@ class Stager:
         folders = {OUT, *(i.name for i in datum.inputs)}
         for path in files:
             folders.update(path[:at] for at, letter in enumerate(path) if letter == "/")
+        for path in folders & files.keys():
+            raise InvalidInputError(f"/pfs/{path} is both a file and a folder in the listing of its input")
         for folder in sorted(folders):
             (pfs / folder).mkdir()
             self._own(pfs / folder)

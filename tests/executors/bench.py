@@ -56,10 +56,10 @@ class Done:
 class Bench:
     """One repository, one store, one executor at a time."""
 
-    def __init__(self, repo: Repo, folder: Path) -> None:
+    def __init__(self, repo: Repo, folder: Path, url: str = "") -> None:
         self.repo = repo
         self.git = Git(repo.path)
-        self.url = str(folder / "store")
+        self.url = url or str(folder / "store")
         self.store: ObjectStore = open_store(self.url)
         self.cache_home = folder / "gitdata-cache"
         self._jobs = 0

@@ -20,6 +20,8 @@ from gitdata.errors import InvalidInputError
 from gitdata.executors.cores import Cores
 from gitdata.executors.local import LocalExecutor
 from gitdata.model import Secret
+from helpers.machine import Repo
+from helpers.s3 import S3
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="another user can only be had as root")
 user_only = pytest.mark.skipif(os.geteuid() == 0, reason="root may be any user")
@@ -81,6 +83,18 @@ def test_secrets_are_variables(bench: Bench) -> None:
     with pytest.raises(InvalidInputError, match="as a file"):
         bench.run(executor, stage, {"a": b""})
     executor.close()
+
+
+def test_jobs_work_on_s3(repo: Repo, tmp_path: Path, s3: S3) -> None:
+    bench = Bench(repo, tmp_path, f"s3://{s3.bucket()}/data")
+    executor = LocalExecutor(bench.url, cache_home=bench.cache_home)
+    big = bytes(range(256)) * 40_000  # goes up in parts
+    stage = bench.stage("cp /pfs/in/* /pfs/out/; cat /pfs/in/big > /pfs/out/copy; echo x >> /pfs/out/copy")
+    done = bench.run(executor, stage, {"big": big, **{f"f{i}": b"%d" % i for i in range(5)}})
+    executor.close()
+    assert done.status.state == "succeeded", done.status
+    assert done.output() == {"big": big, "copy": big + b"x\n", **{f"f{i}": b"%d" % i for i in range(5)}}
+    assert executor.progress(done.name).bytes_up == len(big) + 2
 
 
 # ------------------------------------------------------------------------------------------------- what goes wrong
