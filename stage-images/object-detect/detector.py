@@ -11,6 +11,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,6 +59,27 @@ def tensorflow_client() -> Client:
     return Client(GraphDef, ConfigProto, Session, Graph, import_graph_def, OpError)
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing on stderr meanwhile: TensorFlow's libraries write there at loading, whatever the log level is.
+
+    What they wrote is shown if loading fails.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 class GraphError(Exception):
     """The file is no graph, or not one that finds objects."""
 
@@ -73,7 +97,8 @@ class Detection(NamedTuple):
 
 class Detector:
     def __init__(self, graph_file: Path, threads: int) -> None:
-        client = tensorflow_client()
+        with quiet():
+            client = tensorflow_client()
         definition, graph = client.GraphDef(), client.Graph()
         try:
             definition.ParseFromString(graph_file.read_bytes())

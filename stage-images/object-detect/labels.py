@@ -44,6 +44,8 @@ def unescape(text: str) -> str:
         return NAMED.get(letter, letter)
 
     plain = ESCAPE.sub(one, text)
+    if plain == text:
+        return text
     try:  # protobuf escapes the bytes of UTF-8
         return plain.encode("latin-1").decode("utf-8")
     except UnicodeError:
@@ -53,7 +55,7 @@ def unescape(text: str) -> str:
 def skip_value(stream: list[tuple[str, str]], at: int) -> int:
     """The place after the value at `at`: one token, or everything up to the bracket that closes it."""
     kind, value = stream[at]
-    if kind == "end" or value in CLOSE:
+    if kind == "end" or (kind == "sign" and value in CLOSE):
         raise LabelMapError("a field without a value")
     if kind != "sign":
         return at + 1

@@ -24,6 +24,7 @@ import matplotlib  # noqa: E402 - reads the variable above
 import matplotlib.dates  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.ticker import MaxNLocator  # noqa: E402
 
 PFS = Path(os.environ.get("PFS", "/pfs"))
 COLOURS = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf")
@@ -53,8 +54,8 @@ def read_threats(root: Path) -> list[Threat]:
 
 
 def literal(text: str) -> str:
-    """Text that Matplotlib must not read as a formula."""
-    return text.replace("$", r"\$")
+    """Text that Matplotlib takes neither for a formula nor, with a leading underscore, for something to hide."""
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
 def draw_devices(axes: Axes, threats: list[Threat], devices: list[str], colours: dict[str, str]) -> None:
@@ -68,7 +69,7 @@ def draw_devices(axes: Axes, threats: list[Threat], devices: list[str], colours:
         before = [done + more for done, more in zip(before, wide, strict=True)]
     axes.set_yticks(places, [literal(each) for each in devices])
     axes.invert_yaxis()
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("threats")
     axes.legend(loc="best", fontsize=8)
 

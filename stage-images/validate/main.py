@@ -7,6 +7,7 @@ stops this program: what cannot be read is invalid, and the log says why.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
@@ -46,7 +47,8 @@ def files(root: Path) -> Iterator[Path]:
 
 def main() -> int:
     images, out = PFS / "images", PFS / "out"
-    sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
     Image.MAX_IMAGE_PIXELS = MOST_PIXELS
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     for path in sorted(files(images)):

@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -52,6 +53,35 @@ def matches(found: list[scenes.Figure], real: tuple[scenes.Figure, ...]) -> Coun
     return right
 
 
+class Tally(NamedTuple):
+    """How many figures of each class were found, how many were really there, how many of the found ones are right."""
+
+    found: Counter[str]
+    real: Counter[str]
+    right: Counter[str]
+
+    def row(self, kind: str) -> tuple[int, int, int, float, float]:
+        """There, found, right, precision, recall; of one class or of "all"."""
+        real, found, right = (
+            each.total() if kind == "all" else each[kind] for each in (self.real, self.found, self.right)
+        )
+        return real, found, right, right / max(1, found), right / max(1, real)
+
+
+def measure(detector: Detector, seeds: range, thresholds: list[float]) -> dict[float, Tally]:
+    """What the detector makes of these scenes, for each score from which an object counts."""
+    tallies = {threshold: Tally(Counter(), Counter(), Counter()) for threshold in thresholds}
+    for seed in seeds:
+        scene = scenes.draw_scene(seed)
+        seen = detector(np.asarray(scene.image))
+        for threshold, tally in tallies.items():
+            counted = [figure(each) for each in seen if each.score >= threshold]
+            tally.found.update(each.kind for each in counted)
+            tally.real.update(each.kind for each in scene.figures)
+            tally.right.update(matches(counted, scene.figures))
+    return tallies
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--scenes", type=int, default=500)
@@ -59,18 +89,12 @@ def main() -> int:
     parser.add_argument("--model", type=Path, default=CAMERAS / "model")
     options = parser.parse_args()
     detector = Detector(options.model / "frozen_inference_graph.pb", threads=2)
-    found, real, right = Counter[str](), Counter[str](), Counter[str]()
-    for seed in range(FIRST, FIRST + options.scenes):
-        scene = scenes.draw_scene(seed)
-        seen = [figure(each) for each in detector(np.asarray(scene.image)) if each.score >= options.score]
-        found.update(each.kind for each in seen)
-        real.update(each.kind for each in scene.figures)
-        right.update(matches(seen, scene.figures))
-    print(f"{options.scenes} scenes, score {options.score:g} and above, IoU 0.5 and above")
+    tally = measure(detector, range(FIRST, FIRST + options.scenes), [options.score])[options.score]
+    print(f"{options.scenes} scenes, score {options.score:g} and above, IoU 0.5 and above\n")
     print("| class | there | found | right | precision | recall |\n|---|---|---|---|---|---|")
     for kind in (*scenes.CLASSES, "all"):
-        there, seen_, good = (each.total() if kind == "all" else each[kind] for each in (real, found, right))
-        print(f"| {kind} | {there} | {seen_} | {good} | {good / max(1, seen_):.3f} | {good / max(1, there):.3f} |")
+        there, found, right, precision, recall = tally.row(kind)
+        print(f"| {kind} | {there} | {found} | {right} | {precision:.3f} | {recall:.3f} |")
     return 0
 
 

@@ -82,4 +82,5 @@ def freeze(weights: Weights, classes: int) -> bytes:
         tf.identity(kept, name="detection_scores")
         tf.multiply(kinds + 1.0, real, name="detection_classes")
         tf.identity(number, name="num_detections")
-    return graph.as_graph_def().SerializeToString(deterministic=True)
+    frozen: bytes = graph.as_graph_def().SerializeToString(deterministic=True)
+    return frozen
