@@ -18,6 +18,11 @@ SYSTEM_FOLDERS = (
 )  # fmt: skip
 # Root may write these without any capability.
 _KERNEL_SWITCHES = ("sys", "sysrq-trigger", "irq", "bus", "fs")
+# Root owns these and may read them without any capability; nobody else may anyway.
+_ROOTS_OWN = (
+    "/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers", "/etc/sudoers.d", "/etc/ssh",
+    "/etc/ssl/private", "/etc/gitdata",
+)  # fmt: skip
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {
     "fd": "/proc/self/fd",
@@ -84,7 +89,7 @@ def _proc_and_dev(new: Path) -> None:
 
 def _hide(new: Path, box: Box) -> None:
     """Cover what lies below a bound system folder and must not be seen (a cache in /opt, say)."""
-    for name in box.hidden:
+    for name in (*(_ROOTS_OWN if os.geteuid() == 0 else ()), *box.hidden):
         place = new / name.lstrip("/")
         if place.is_dir():
             syscalls.mount("tmpfs", str(place), "tmpfs", _QUIET, "mode=0755,size=1m")

@@ -66,6 +66,11 @@ def test_the_root_holds_the_system_and_nothing_of_the_user(room: Room, home: Pat
     assert room.says("ls -A /tmp /var/tmp /dev/shm").split() == ["/dev/shm:", "/tmp:", "/var/tmp:"]
 
 
+def test_what_only_root_may_read_is_not_there_for_a_stage_of_root(room: Room) -> None:
+    assert room.run("cat /etc/shadow /etc/gshadow /etc/sudoers /etc/ssh/*key /etc/ssl/private/* 2>/dev/null")[1] == ""
+    assert room.says("head -n 1 /etc/passwd").startswith("root:")
+
+
 def test_system_links_stay_links(room: Room) -> None:
     for name in ("bin", "lib", "sbin"):
         host = Path("/", name)
