@@ -123,13 +123,13 @@ def _section_end(lines: list[str], section: str) -> tuple[int, int] | None:
 
 
 def _quoted(value: str) -> str:
-    if '"' in value and ("'" in value or "#" in value):
-        if "'" in value:
-            raise InvalidInputError(f"a value with both kinds of quotes cannot be kept: {value!r}")
-        return f"'{value}'"
-    if not value or value != value.strip() or "," in value or "#" in value or value.startswith("'"):
+    if value and value == value.strip() and not value.startswith(("'", '"')) and not set(value) & set(",#"):
+        return value
+    if '"' not in value:
         return f'"{value}"'
-    return f"'{value}'" if value.startswith('"') else value
+    if "'" not in value:
+        return f"'{value}'"
+    raise InvalidInputError(f"a value with both kinds of quotes cannot be kept: {value!r}")
 
 
 def set_remote(text: str, name: str, url: str, options: Mapping[str, str] | None = None, *, default: bool) -> str:
