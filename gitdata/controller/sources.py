@@ -18,7 +18,7 @@ from gitdata.data.transfer import read_listing
 from gitdata.errors import InvalidInputError
 from gitdata.formats.dvc import parse_pointer
 from gitdata.formats.dvcconfig import parse_config, remotes
-from gitdata.formats.spec import is_spec, load_pipeline, sources_of
+from gitdata.formats.spec import is_content, is_spec, load_pipeline, sources_of
 from gitdata.model import Entry, Listing, Output, Stage
 
 
@@ -54,7 +54,10 @@ class Tree:
 
     def pipeline(self, default_branch: str) -> tuple[Stage, ...]:
         """The stages in topological order. Raises InvalidInputError with a line per problem."""
-        specs = [path for path, entry in self.entries.items() if is_spec(path) and entry.mode.startswith("100")]
+        specs = [path for path in self.entries if is_spec(path)]
+        linked = [path for path in specs if not self.entries[path].mode.startswith("100")]
+        if linked:
+            raise InvalidInputError(f"{linked[0]}: a spec cannot be a symlink; put the file itself there")
         texts = self.git.blobs(self.entries[path].sha for path in specs)
         paths = [path for path in self.entries if path.removesuffix(".dvc") not in self.generated]
         files = {path: texts[self.entries[path].sha] for path in specs}
@@ -89,7 +92,11 @@ class Tree:
         return self._git_source(repo)
 
     def _git_source(self, repo: str) -> Source:
-        below = {p: e for p, e in self.entries.items() if p == repo or p.startswith(f"{repo}/")}
+        below = {
+            path: entry
+            for path, entry in self.entries.items()
+            if path == repo or (path.startswith(f"{repo}/") and is_content(path))
+        }
         for path, entry in below.items():
             if entry.mode not in ("100644", "100755"):
                 raise InvalidInputError(

@@ -13,12 +13,21 @@ from collections.abc import Mapping
 
 from gitdata.errors import InvalidInputError
 from gitdata.formats.spec_build import Spec, build
-from gitdata.formats.spec_pipeline import check, in_order, sources_of
+from gitdata.formats.spec_pipeline import check, in_order, is_content, sources_of
 from gitdata.formats.spec_text import read_documents
 from gitdata.formats.stages import stage_from_json, stage_json
 from gitdata.model import Stage
 
-__all__ = ["FOLDER", "is_spec", "load_pipeline", "parse_specs", "sources_of", "stage_from_json", "stage_json"]
+__all__ = [
+    "FOLDER",
+    "is_content",
+    "is_spec",
+    "load_pipeline",
+    "parse_specs",
+    "sources_of",
+    "stage_from_json",
+    "stage_json",
+]
 
 FOLDER = "stages"
 

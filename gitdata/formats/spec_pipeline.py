@@ -13,7 +13,14 @@ from gitdata.formats.spec_build import Spec, repo_path
 from gitdata.formats.spec_schema import show
 from gitdata.model import Stage, leaves
 
+_SETTINGS = (".gitignore", ".dvcignore", ".gitattributes")
 _MOST_CANDIDATES = 2000
+
+
+def is_content(path: str) -> bool:
+    """Whether a tracked file is somebody's content: not a pointer, and nothing that git or DVC reads for itself."""
+    name = path.rpartition("/")[2]
+    return not path.startswith(".dvc/") and not path.endswith(".dvc") and name not in _SETTINGS
 
 
 def sources_of(paths: Iterable[str]) -> dict[str, str]:
@@ -24,11 +31,11 @@ def sources_of(paths: Iterable[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for path in paths:
-        if path.startswith(".dvc/") or path.rpartition("/")[2] in (".gitignore", ".dvcignore", ".gitattributes"):
-            continue
-        if path.endswith(".dvc"):
+        if path.endswith(".dvc") and not path.startswith(".dvc/"):
             name = path.removesuffix(".dvc")
             found[name] = "pointer" if found.get(name, "pointer") == "pointer" else "both"
+            continue
+        if not is_content(path):
             continue
         while path and found.get(path) not in ("git", "both"):
             found[path] = "both" if path in found else "git"
