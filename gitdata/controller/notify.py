@@ -74,16 +74,19 @@ def enter(git: Git, tip: str | None, messages: Sequence[Message], *, hold_over: 
 
 
 def fetch_outbox(git: Git, url: str) -> str | None:
-    """The outbox's tip on the remote, its objects here. Raises RemoteError."""
-    tip = git.ls_remote(url, OUTBOX_REF).get(OUTBOX_REF)
-    if tip is None or git.resolve(tip) is not None:
-        return tip
-    try:
-        git.fetch(url, f"+{OUTBOX_REF}:{_FETCHED}")
-    except RemoteError:
-        if git.resolve(tip) is None:  # else another process of this clone fetched the same and held the lock
-            raise
-    return tip if git.resolve(tip) is not None else fetch_outbox(git, url)
+    """The outbox's tip on the remote, all its objects here. Raises RemoteError."""
+    for attempt in range(_TRIES):
+        tip = git.ls_remote(url, OUTBOX_REF).get(OUTBOX_REF)
+        # Only the ref says that everything is here: a fetch under way, or killed, leaves a commit without its tree.
+        if tip is None or git.refs(_FETCHED).get(_FETCHED) == tip:
+            return tip
+        try:
+            git.fetch(url, f"+{OUTBOX_REF}:{_FETCHED}")
+        except RemoteError:
+            if attempt == 5:  # until then another process of this clone may have held the ref's lock
+                raise
+            time.sleep(random.uniform(0, 0.05 * 2**attempt))
+    raise _too_busy()
 
 
 def read_outbox(git: Git, tip: str | None, problems: list[str] | None = None) -> dict[str, Message]:
@@ -136,7 +139,11 @@ def _push(git: Git, url: str, change: Callable[[Mapping[str, Message]], _Change]
                 raise
             failure = error  # it may have arrived all the same: look once more
         time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))
-    raise RemoteError("the outbox is too busy: every push was overtaken", transient=True)
+    raise _too_busy()
+
+
+def _too_busy() -> RemoteError:
+    return RemoteError("the outbox is too busy: others are quicker every time", transient=True)
 
 
 # ---------------------------------------------------------------------------------------------------- sending

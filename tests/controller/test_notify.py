@@ -125,6 +125,17 @@ def test_foreign_files_in_the_outbox_are_reported_not_fatal(git: Git, origin: Gi
     assert "update gitdata" not in report.problems[0]
 
 
+def test_a_fetch_that_was_killed_half_way_is_done_again(git: Git, origin: Git, tmp_path: Path) -> None:
+    """The commit is there and its tree is not: what a killed fetch leaves."""
+    publish(git, origin, "one")
+    tip = fetch_outbox(git, str(origin.path))
+    assert tip is not None
+    other = clone(tmp_path, "other")
+    written = other.text("hash-object", "-t", "commit", "-w", "--stdin", input=origin.run("cat-file", "commit", tip))
+    assert written == tip
+    assert states(other, origin) == {"one": "pending"}
+
+
 # ----------------------------------------------------------------------------------------------------------- sending
 
 
@@ -235,7 +246,7 @@ deliver(git, url, Mortal("SG.key", host), now=int(sys.argv[5]), nonce=os.urandom
 
 def sender(git: Git, origin: Git, host: str, when: str = "never", now: int = NOW) -> subprocess.Popen[bytes]:
     words = [str(git.path), str(origin.path), host, when, str(now)]
-    return subprocess.Popen([sys.executable, "-c", SENDER, *words], stderr=subprocess.DEVNULL)
+    return subprocess.Popen([sys.executable, "-c", SENDER, *words])
 
 
 def test_eight_at_once_never_send_one_twice(git: Git, origin: Git, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitdata.errors import ConflictError, InvalidInputError
@@ -50,6 +50,7 @@ def test_the_id_is_of_target_and_words_alone() -> None:
 numbers = st.integers(0, 2**53 - 1)
 
 
+@settings(deadline=None)  # other tests may have the processor
 @given(
     state=st.sampled_from(["pending", "held", "claimed", "sent", "refused"]),
     texts=st.tuples(*[st.text(max_size=20)] * 5),
@@ -196,6 +197,7 @@ def test_what_is_no_json_object_is_refused(data: bytes) -> None:
         parse_message_file(data, "mail/1.json")
 
 
+@settings(deadline=None)  # other tests may have the processor
 @given(
     st.binary(max_size=200) | st.text(max_size=200).map(lambda t: file(subject=t)) | st.text().map(lambda t: file(to=t))
 )

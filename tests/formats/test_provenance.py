@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitdata.formats.provenance import (
@@ -183,6 +183,7 @@ def test_many_inputs_are_folded_too() -> None:
 words = st.text(max_size=3000)
 
 
+@settings(deadline=None)  # other tests may have the processor
 @given(
     cmd=st.lists(words, max_size=5),
     env=st.lists(st.tuples(words, words), max_size=5),
@@ -228,6 +229,7 @@ def test_reading_skips_what_it_cannot_trust() -> None:
 lines = st.lists(st.sampled_from([b"a", b"b", b"{}", b'{"v":9}', b""]), max_size=6).map(b"\n".join)
 
 
+@settings(deadline=None)  # other tests may have the processor
 @given(lines, lines, lines)
 def test_merging_is_a_set_union(one: bytes, two: bytes, three: bytes) -> None:
     assert merge_notes(one, two) == merge_notes(two, one)

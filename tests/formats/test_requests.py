@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitdata.errors import InvalidInputError
@@ -16,6 +16,7 @@ from gitdata.formats.requests import Kind, Request, dump_request, parse_request
 printable = st.text(st.characters(categories=["L", "N", "P"]), max_size=40)
 
 
+@settings(deadline=None)  # other tests may have the processor
 @given(st.builds(Request, st.sampled_from(get_args(Kind)), printable, printable, printable, st.integers(0, 2**53 - 1)))
 def test_a_request_survives_and_is_named_by_its_bytes(request: Request) -> None:
     data = dump_request(request)
