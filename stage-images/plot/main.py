@@ -7,6 +7,7 @@ threats give the same bytes: no clock, no metadata, and Matplotlib's own font wh
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -19,6 +20,8 @@ from typing import NamedTuple
 SCRATCH = tempfile.TemporaryDirectory() if "MPLCONFIGDIR" not in os.environ else None
 if SCRATCH:
     os.environ["MPLCONFIGDIR"] = SCRATCH.name
+
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # that it looks for fonts is no news
 
 import matplotlib  # noqa: E402 - reads the variable above
 import matplotlib.dates  # noqa: E402
