@@ -59,9 +59,11 @@ class Tree:
         if linked:
             raise InvalidInputError(f"{linked[0]}: a spec cannot be a symlink; put the file itself there")
         texts = self.git.blobs(self.entries[path].sha for path in specs)
-        paths = [path for path in self.entries if path.removesuffix(".dvc") not in self.generated]
+        sources = sources_of(path for path in self.entries if not path.endswith(".dvc"))
+        for path in self.outputs.keys() - self.generated.keys():
+            sources[path] = "both" if path in sources else "pointer"
         files = {path: texts[self.entries[path].sha] for path in specs}
-        return load_pipeline(files, sources_of(paths), default_branch=default_branch or None)
+        return load_pipeline(files, sources, default_branch=default_branch or None)
 
     def check_remote(self, url: str) -> None:
         """Refuse a commit whose own default remote is another place than ``url``: its data would not be found there.
