@@ -16,15 +16,16 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from gitdata.backends.mail import SENDGRID_HOST, SendGridMailer, sendgrid_key
+from gitdata.backends.mail import SENDGRID_HOST, Mailer, SendGridMailer, sendgrid_key
 from gitdata.backends.stores import open_store
 from gitdata.commands.sites import cache_home
 from gitdata.commands.terminal import printable
-from gitdata.controller.config import read_settings
+from gitdata.controller.config import MailSettings, read_settings
 from gitdata.controller.loop import Controller
 from gitdata.controller.serve import serve
 from gitdata.controller.site import Site
 from gitdata.controller.watch import open_clone
+from gitdata.errors import MachineError
 from gitdata.executors.local import LocalExecutor
 
 
@@ -52,8 +53,7 @@ def run(args: argparse.Namespace) -> int:
         flush_seconds=settings.controller.flush_seconds,
     )
     site = Site(git=git, store=store, executor=executor, origin=origin)
-    key = sendgrid_key(os.environ, Path(settings.mail.key_file) if settings.mail.key_file else None)
-    mailer = SendGridMailer(key, settings.mail.host or SENDGRID_HOST) if key else None
+    mailer = open_mailer(settings.mail)
     controller = Controller(site, settings.controller, mailer=mailer, say=say)
     say(f"watching {site.repository}, data in {site.owner[0]}")
     with lock:
@@ -62,6 +62,16 @@ def run(args: argparse.Namespace) -> int:
         finally:
             executor.close()
     return 0
+
+
+def open_mailer(settings: MailSettings) -> Mailer | None:
+    """What sends messages, or None with the reason said: then they stay pending and all else goes on."""
+    key = sendgrid_key(os.environ, Path(settings.key_file) if settings.key_file else None)
+    try:
+        return SendGridMailer(key, settings.host or SENDGRID_HOST) if key else None
+    except MachineError as error:
+        say(f"{error.message} ({error.hint})")
+        return None
 
 
 def say(text: str) -> None:

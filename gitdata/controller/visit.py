@@ -100,6 +100,8 @@ def remote_tip(git: Git, branch: str) -> str | None:
     remote = git_remote(git)
     ref = OUTPUTS + branch
     tip = git.ls_remote(remote, ref).get(ref)
-    if tip is not None and git.resolve(tip) is None:
-        git.fetch(remote, f"+{ref}:refs/remotes/{remote}/{ref.removeprefix(HEADS)}")
+    here = f"refs/remotes/{remote}/{ref.removeprefix(HEADS)}"
+    # Only the ref proves that all is here: a fetch that was killed can leave the commit without its tree.
+    if tip is not None and git.refs(here).get(here) != tip:
+        git.fetch(remote, f"+{ref}:{here}")
     return tip
