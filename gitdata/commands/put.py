@@ -24,7 +24,7 @@ from gitdata.data.repository import Repository
 from gitdata.data.track import add, check_new, stage, targets
 from gitdata.data.tree import scan
 from gitdata.data.workspace import Workspace
-from gitdata.errors import InvalidInputError, MissingDataError, UsageError
+from gitdata.errors import ConflictError, InvalidInputError, MissingDataError, UsageError
 from gitdata.formats.dvcdir import check_relpath
 
 
@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     output = inside.path if inside else dest if into or _has_folder(args.sources) else posixpath.dirname(dest) or dest
     if (repo.root / output).exists():
         check_new(space, output, known)
+    if inside:
+        _check_complete(space, inside.path)
     items = [item for source in args.sources for item in _items(source, dest, into, args)]
     for item in items:
         check_relpath(item.path)
@@ -74,6 +76,15 @@ def run(args: argparse.Namespace) -> int:
     else:
         report(done)
     return 0
+
+
+def _check_complete(space: Workspace, path: str) -> None:
+    """What is not here would be missing from the new pointer: put adds to data, it never drops any."""
+    for seen in space.survey([path]):
+        if seen.state in ("absent", "stale", "conflict"):
+            raise ConflictError(
+                f"{path}: the data here is not what its pointer says", hint=f"run `gitdata checkout {path}` first"
+            )
 
 
 def _has_folder(sources: list[str]) -> bool:

@@ -149,7 +149,9 @@ def _record(space: Workspace, name: str, entry: Entry) -> None:
 
 def clear_gone(space: Workspace, tracked: dict[str, Tracked]) -> list[Brought]:
     """Remove the data of outputs that the pointers have no more, where it is unchanged and in the cache."""
-    done = []
+    done: list[Brought] = []
+    if space.git.run("ls-files", "--unmerged", "--", "*.dvc"):
+        return done  # a pointer in conflict is not gone
     for path in sorted(space.base.keys() - tracked.keys()):
         base = space.base[path]
         held = space.look(path)

@@ -41,7 +41,7 @@ def pre_commit(repo: Repository, index: Path | None, command: str, *, merging: b
     verdict = Verdict()
     under_way = "merge" if merging else _under_way(repo)
     mode = _mode(space)
-    temporary = index is not None and index.name not in ("index", "index.lock")
+    temporary = index is not None and not _is_own(repo, index)
     with repo.lock():
         staged = space.staged()
         changed = _judge(space, space.survey_staged(staged), mode, verdict)
@@ -67,6 +67,11 @@ def pre_commit(repo: Repository, index: Path | None, command: str, *, merging: b
                 space.set_base(path, None)
             space.settle(staged)
     return verdict
+
+
+def _is_own(repo: Repository, index: Path) -> bool:
+    """Whether it becomes the worktree's index (`git commit -a` works on the lock file), not one for this commit alone."""
+    return index.name in ("index", "index.lock") and index.parent.resolve() == repo.git_dir.resolve()
 
 
 def _under_way(repo: Repository) -> str:

@@ -170,6 +170,32 @@ def test_nothing_is_rewritten_during_a_merge(data: Repo) -> None:
     assert (data.path / "images.dvc").read_text() == before
 
 
+def test_a_merge_passes_over_no_changed_data(data: Repo, gitdata: Program) -> None:
+    data.git("checkout", "-qb", "side")
+    data.write("images/theirs.jpg", "t")
+    gitdata("add", "images")
+    data.commit("side")
+    data.git("checkout", "-q", "main")
+    data.write("README.md", "main")
+    data.git("commit", "-qam", "main")
+    data.write("images/mine.jpg", "m")
+    done = Program("git", cwd=data.path)("merge", "--no-edit", "side", check=False)
+    assert done.returncode != 0
+    assert "images was changed here and in git" in done.stderr
+    assert (data.path / "images/mine.jpg").exists()
+
+
+def test_an_index_of_the_users_own_is_only_checked(data: Repo, tmp_path: Path) -> None:
+    shutil.copy(data.path / ".git/index", tmp_path / "index")
+    before = (data.path / "images.dvc").read_text()
+    data.write("images/c.jpg", "c")
+    data.write("README.md", "changed")
+    env = {"GIT_INDEX_FILE": str(tmp_path / "index")}
+    data.git("add", "README.md", env=env)
+    data.git("commit", "-qm", "x", env=env)
+    assert (data.path / "images.dvc").read_text() == before
+
+
 def test_a_deleted_folder_is_no_change(data: Repo) -> None:
     before = pointer(data)
     shutil.rmtree(data.path / "images")
@@ -229,9 +255,7 @@ def test_every_kind_of_change_is_noticed(data: Repo, change: str) -> None:
         data.write("images/new/c.jpg", "c")
     else:
         shutil.rmtree(images)
-    done = Program("git", cwd=data.path)(
-        "commit", "-q", "--allow-empty", "-m", "x", env=without_gitdata(data)
-    )
+    done = Program("git", cwd=data.path)("commit", "-q", "--allow-empty", "-m", "x", env=without_gitdata(data))
     assert "gitdata is not installed here" in done.stderr
 
 
@@ -245,9 +269,7 @@ def test_a_doubt_starts_python(data: Repo, doubt: str) -> None:
         (data.path / ".git/gitdata/outputs").unlink()
     else:
         os.utime(stamp, (time.time() + 1000, time.time() + 1000))
-    done = Program("git", cwd=data.path)(
-        "commit", "-q", "--allow-empty", "-m", "x", env=without_gitdata(data)
-    )
+    done = Program("git", cwd=data.path)("commit", "-q", "--allow-empty", "-m", "x", env=without_gitdata(data))
     assert "gitdata is not installed here" in done.stderr
 
 
