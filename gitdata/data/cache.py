@@ -122,9 +122,11 @@ class Cache:
 
     def _same(self, target: Path, digest: Digest) -> bool:
         """Whether the object exists with these very bytes; a damaged one is replaced, a twin is an error."""
+        if not target.is_file() or target.is_symlink():
+            return False
         try:
             found = hash_file(target)
-        except (FileNotFoundError, NotADirectoryError, InvalidInputError):
+        except (FileNotFoundError, ConflictError):  # another process is just writing or healing it
             return False
         if found == digest:
             self._protect(target)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -49,7 +49,8 @@ def write_listing(
             try:
                 written = _stage(staging, todo, source, fresh=old is None)
                 if old is not None:
-                    _apply(parent, dest.name, staging, todo, sorted(before.keys() - {e.path for e in listing}))
+                    gone = sorted(before.keys() - {entry.path for entry in listing})
+                    _apply(parent, dest.name, staging, todo, set(before), gone)
             finally:
                 os.close(staging)
             if old is None:
@@ -87,28 +88,49 @@ def _stage(staging: int, todo: Listing | list[Entry], source: Source, *, fresh: 
     return written
 
 
-def _apply(parent: int, name: str, staging: int, todo: list[Entry], gone: list[str]) -> None:
+def _apply(parent: int, name: str, staging: int, todo: list[Entry], before: set[str], gone: list[str]) -> None:
     """Move what is ready to its places and remove what is gone. Only renames and unlinks: nothing that fills a disk."""
     target = os.open(name, FOLDER, dir_fd=parent)
     try:
         new = {entry.path for entry in todo}
-        clash = [path for path in gone if _in_the_way(path, new)]
+        needed = {above for path in new for above in _above(path)}
+        clash = [path for path in gone if path in needed or any(above in new for above in _above(path))]
         with Folders(target) as folders:
+            _check_room(folders, sorted(new - before), set(gone))
             _unlink_all(folders, clash)
             for number, entry in enumerate(todo):
                 folder, _, file = entry.path.rpartition("/")
                 os.rename(str(number), file, src_dir_fd=staging, dst_dir_fd=folders.make(folder))
-            _unlink_all(folders, [path for path in gone if path not in set(clash)])
+            _unlink_all(folders, sorted(set(gone) - set(clash)))
     finally:
         os.close(target)
 
 
-def _in_the_way(path: str, new: set[str]) -> bool:
-    """Whether a file that goes stands where a new one needs a folder, or lies in a folder that becomes a file."""
+def _above(path: str) -> Iterator[str]:
     while path := path.rpartition("/")[0]:
-        if path in new:
-            return True
-    return False
+        yield path
+
+
+def _check_room(folders: Folders, added: list[str], gone: set[str]) -> None:
+    """Refuse, before anything moves, to take the place of something that is not ours."""
+    for path in added:
+        if any(above in gone for above in _above(path)):
+            continue  # a file of ours stands there and goes
+        parent, _, name = path.rpartition("/")
+        folder = folders.open(parent)
+        if folder is None or not exists(folder, name):
+            continue
+        foreign = [path]
+        if any(path in _above(old) for old in gone):
+            foreign = [found for found in _files_below(folder, name, path) if found not in gone]
+        if foreign:
+            raise ConflictError(f"{foreign[0]} is in the way and is not tracked", hint="move it away, or remove it")
+
+
+def _files_below(folder: int, name: str, path: str) -> Iterator[str]:
+    for place, _, files, _ in os.fwalk(name, dir_fd=folder):
+        for file in files:
+            yield f"{path}{place.removeprefix(name)}/{file}"
 
 
 def _unlink_all(folders: Folders, paths: list[str]) -> None:

@@ -111,7 +111,8 @@ def _granularity(ctime_ns: int) -> int:
 def _load(file: Path) -> dict[str, list[int | str]]:
     try:
         document = json.loads(file.read_bytes())
-        rows = document["files"] if document["v"] == VERSION else {}
-        return rows if isinstance(rows, dict) else {}
+        rows: dict[str, list[int | str]] = document["files"] if document["v"] == VERSION else {}
+        sound = isinstance(rows, dict) and all(isinstance(row, list) and len(row) == 6 for row in rows.values())
+        return rows if sound else {}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}

@@ -57,7 +57,7 @@ def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
 
 
 def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
-    return float(node.value.replace(".inf", "inf").replace(".nan", "nan").lower().replace(".inf", "inf"))
+    return float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)

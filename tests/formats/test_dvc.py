@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from gitdata.errors import InvalidInputError
-from gitdata.formats.dvc import dump_pointer, output_path, parse_pointer, update_pointer
+from gitdata.formats.dvc import check_relpath, dump_pointer, output_path, parse_pointer, update_pointer
 from gitdata.formats.dvcyaml import import_checksum
 from gitdata.model import Output
 
@@ -89,10 +89,10 @@ def test_a_fresh_pointer_is_what_dvc_writes(out: Output) -> None:
     assert data == as_dvc_writes(out)
     assert YAML(typ="safe").load(data)["outs"][0]["path"] == out.path
     try:
-        pointer = parse_pointer(data, "x.dvc")
-    except InvalidInputError as error:
-        assert "refused path" in error.message or "not a path inside" in error.message
+        check_relpath(out.path)
+    except InvalidInputError:
         return
+    pointer = parse_pointer(data, "x.dvc")
     assert pointer.outs == (out,)
     assert not pointer.legacy
 
@@ -115,7 +115,8 @@ def test_yaml_1_2_words_stay_text(path: str) -> None:
 
 
 def test_what_dvc_also_accepts() -> None:
-    text = f"outs:\n- {{path: ./b/../c, md5: '{OID.upper()}', hash: md5}}\n- path: ../e\n  md5: {OID}\n  hash: md5\nwdir: ..\n"
+    outs = f"- {{path: ./b/../c, md5: '{OID.upper()}', hash: md5}}\n- path: ../e\n  md5: {OID}\n  hash: md5\n"
+    text = f"outs:\n{outs}wdir: ..\n"
     pointer = parse_pointer(text.encode(), "a/b/x.dvc")
     assert [output_path("a/b/x.dvc", pointer, out) for out in pointer.outs] == ["a/c", "e"]
     assert pointer.outs[0] == Output("./b/../c", OID)

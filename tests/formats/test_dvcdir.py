@@ -27,7 +27,7 @@ def body(*entries: Any) -> bytes:
 
 
 def test_golden_bytes() -> None:
-    entries = [Entry("sub/2", B), Entry("1.txt", A), Entry("é\u007f", A), Entry("😀", B), Entry("～", B)]
+    entries = [Entry("sub/2", B), Entry("1.txt", A), Entry("é\u007f", A), Entry("😀", B), Entry("\uff5e", B)]
     data = dump_dir(entries)
     assert data == (
         b'[{"md5": "' + A.encode() + b'", "relpath": "1.txt"}, {"md5": "' + B.encode() + b'", "relpath": "sub/2"}, '
@@ -77,8 +77,9 @@ def test_hostile_paths_are_refused(path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["a", "..a", "a..", "...", "-dash", ".hidden", ".gitignore", ".gitattributes", ".github/x", "a b", "tab\t", "new\nline",
-     "back\\slash", "it's", "x.dvc", "é", "e\u0301", "x" * 255, "/".join("a" * 100), "git", "dvc", "~", "con"],
+    ["a", "..a", "a..",
+     "...", "-dash", ".hidden", ".gitignore", ".gitattributes", ".github/x", "a b", "tab\t",
+     "new\nline", "back\\slash", "x.dvc", "é", "e\u0301", "x" * 255, "/".join("a" * 100), "git", "dvc", "~", "con"],
 )  # fmt: skip
 def test_ordinary_paths_pass(path: str) -> None:
     check_relpath(path)
@@ -113,7 +114,7 @@ def test_ordinary_paths_pass(path: str) -> None:
     ],
 )
 def test_other_bytes_are_refused(data: bytes) -> None:
-    with pytest.raises(InvalidInputError, match="evil.dir"):
+    with pytest.raises(InvalidInputError, match=r"evil\.dir"):
         parse_dir(data, "evil.dir")
 
 
