@@ -70,7 +70,7 @@ def pre_commit(repo: Repository, index: Path | None, command: str, *, merging: b
 
 
 def _is_own(repo: Repository, index: Path) -> bool:
-    """Whether it becomes the worktree's index (`git commit -a` works on the lock file), not one for this commit alone."""
+    """Whether it becomes the worktree's index (`git commit -a` works on the lock file), not one for one commit."""
     return index.name in ("index", "index.lock") and index.parent.resolve() == repo.git_dir.resolve()
 
 

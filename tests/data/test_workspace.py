@@ -1,0 +1,129 @@
+"""The workspace: its three sides, what it remembers, and that moving data keeps what is not git's."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gitdata.data.bring import bring, clear_gone
+from gitdata.data.repository import Repository
+from gitdata.data.setup import add_remote, make_folder
+from gitdata.data.track import add, stage, targets
+from gitdata.data.workspace import Workspace
+from gitdata.errors import InvalidInputError
+from helpers.machine import Repo
+
+
+@pytest.fixture
+def opened(repo: Repo, tmp_path: Path) -> Repository:
+    made = Repository.find(repo.path)
+    made.git.run("add", *make_folder(made))
+    add_remote(made, "storage", str(tmp_path / "store"), {})
+    return Repository.open(repo.path)
+
+
+def track(opened: Repository, *paths: str) -> Workspace:
+    space = Workspace(opened)
+    known = space.staged()
+    stage(space, [add(space, path, known.get(path)) for path in targets(space, paths)])
+    space.stats.save()
+    return Workspace(opened)
+
+
+def states(space: Workspace) -> dict[str, str]:
+    return {seen.tracked.path: seen.state for seen in space.survey()}
+
+
+def test_every_side_is_seen(opened: Repository, repo: Repo) -> None:
+    repo.write("deep/images/a", "a")
+    repo.write("model.pb", "m")
+    space = track(opened, "deep/images", "model.pb")
+    assert states(space) == {"deep/images": "same", "model.pb": "same"}
+    repo.write("deep/images/b", "b")
+    (repo.path / "model.pb").unlink()
+    assert states(Workspace(opened)) == {"deep/images": "changed", "model.pb": "absent"}
+    assert (repo.path / "deep/.gitignore").read_text() == "/images\n"
+
+
+def test_without_its_memory_it_only_gets_careful(opened: Repository, repo: Repo) -> None:
+    repo.write("images/a", "a")
+    track(opened, "images")
+    repo.write("images/b", "b")
+    shutil.rmtree(opened.git_dir / "gitdata")
+    assert states(Workspace(opened)) == {"images": "conflict"}
+    (repo.path / "images/b").unlink()
+    assert states(Workspace(opened)) == {"images": "same"}
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"v":2,"outputs":{"images":"x"}}', b'{"v":1,"outputs":{"a":1}}'])
+def test_a_damaged_base_is_none(opened: Repository, text: bytes) -> None:
+    (opened.git_dir / "gitdata").mkdir()
+    (opened.git_dir / "gitdata/base.json").write_bytes(text)
+    assert Workspace(opened).base == {}
+
+
+def test_the_index_counts_not_the_work_tree(opened: Repository, repo: Repo) -> None:
+    repo.write("images/a", "a")
+    track(opened, "images")
+    staged = Workspace(opened).staged()["images"].out.oid
+    pointer = repo.path / "images.dvc"
+    pointer.write_text(pointer.read_text().replace(staged, "0" * 32 + ".dir"))
+    (seen,) = Workspace(opened).survey()
+    assert (seen.git, seen.written, seen.state) == (staged, "0" * 32 + ".dir", "same")
+
+
+def test_two_pointers_to_one_path_are_an_error(opened: Repository, repo: Repo) -> None:
+    repo.write("images/a", "a")
+    track(opened, "images")
+    shutil.copy(repo.path / "images.dvc", repo.path / "again.dvc")
+    with pytest.raises(InvalidInputError, match=r"images is an output of both"):
+        Workspace(opened).survey()
+
+
+def test_bringing_replaces_a_file_by_a_folder_and_back(opened: Repository, repo: Repo) -> None:
+    repo.write("thing", "file")
+    file = track(opened, "thing").staged()["thing"]
+    (repo.path / "thing").unlink()
+    repo.write("thing/inner", "folder")
+    folder = track(opened, "thing").staged()["thing"]
+    space = Workspace(opened)
+    for tracked, place in ((file, "thing"), (folder, "thing/inner"), (file, "thing")):
+        assert [one.done for one in bring(space, [tracked])] == ["written"]
+        assert (repo.path / place).read_text() in ("file", "folder")
+        assert (repo.path / place).is_file()
+
+
+def test_bringing_leaves_ignored_files_alone(opened: Repository, repo: Repo) -> None:
+    repo.write(".dvcignore", "*.log\n")
+    repo.write("images/a", "a")
+    first = track(opened, "images").staged()["images"]
+    repo.write("images/b", "b")
+    track(opened, "images")
+    repo.write("images/mine.log", "log")
+    assert [one.done for one in bring(Workspace(opened), [first])] == ["written"]
+    assert sorted(p.name for p in (repo.path / "images").iterdir()) == ["a", "mine.log"]
+
+
+def test_what_nobody_else_has_is_not_cleared_away(opened: Repository, repo: Repo) -> None:
+    repo.write("images/a", "a")
+    track(opened, "images")
+    space = Workspace(opened)
+    shutil.rmtree(opened.cache.folder)
+    assert [(one.done, one.problem) for one in clear_gone(space, {})] == [("kept", "untracked")]
+    assert (repo.path / "images/a").exists()
+
+
+def test_a_missing_object_changes_nothing(opened: Repository, repo: Repo) -> None:
+    repo.write("images/a", "a")
+    first = track(opened, "images").staged()["images"]
+    repo.write("images/a", "b")
+    repo.write("images/c", "c")
+    track(opened, "images")
+    for lost in opened.cache.folder.glob("files/md5/0c/*"):  # md5 of "a" begins with 0c
+        lost.unlink()
+    (one,) = bring(Workspace(opened), [first])
+    assert one.done == "missing"
+    assert (repo.path / "images/a").read_text() == "b"
+    assert (repo.path / "images/c").exists()
