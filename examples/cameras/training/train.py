@@ -1,6 +1,6 @@
 """Draw scenes, teach the detector on them, write model/frozen_inference_graph.pb and model/label_map.pbtxt.
 
-    python examples/cameras/training/train.py            # about 8 minutes on two cores
+    python examples/cameras/training/train.py            # about 9 minutes on two cores
 
 Scene seeds 0..N-1 (and 300 from 500,000 to calibrate the scores): evaluate.py measures on seeds from 1,000,000, which
 it must never see. Fixed seeds and deterministic operations: the same TensorFlow on the same kind of processor gives
