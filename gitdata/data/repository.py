@@ -6,13 +6,10 @@ DVC's order. It must never import what a clean `gitdata status` does not need.
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import posixpath
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 
@@ -21,11 +18,10 @@ from gitdata.backends.objects import ObjectStore
 from gitdata.backends.stores import open_store
 from gitdata.data.cache import Cache
 from gitdata.data.dvcsettings import load_config
-from gitdata.errors import BusyError, InvalidInputError, NotARepositoryError
+from gitdata.data.lock import dvc_lock
+from gitdata.errors import InvalidInputError, NotARepositoryError
 from gitdata.formats.dvc import Pointer, output_path, parse_pointer
 from gitdata.formats.dvcconfig import Config, RemoteConfig, remotes
-
-LOCK_SECONDS = 3.0
 
 
 class Repository:
@@ -118,64 +114,14 @@ class Repository:
 
     # --------------------------------------------------------------------------------------------------------- lock
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Exclude other writers, gitdata's and DVC's: its lock is ours. Raises BusyError after 3 seconds."""
+    def lock(self) -> AbstractContextManager[None]:
+        """Exclude other writers, gitdata's and DVC's. Raises BusyError after 3 seconds."""
         if self.config.get("core", {}).get("hardlink_lock", "false").lower() == "true":
             raise InvalidInputError(
                 "core.hardlink_lock is set: gitdata and DVC could not see each other's lock",
                 hint="dvc config --unset core.hardlink_lock",
             )
-        folder = self.root / ".dvc/tmp"
-        folder.mkdir(exist_ok=True)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            self._acquire(descriptor)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f" {os.getpid()}\n".encode(), 0)
-            self._respect_rwlock(folder / "rwlock")
-            yield
-        finally:
-            os.close(descriptor)
-
-    def _acquire(self, descriptor: int) -> None:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError as error:
-                if time.monotonic() >= deadline:
-                    holder = os.pread(descriptor, 64, 0).decode(errors="replace").strip() or "unknown"
-                    raise BusyError(
-                        f"another gitdata or DVC process (pid {holder}) works in {self.root}",
-                        hint="wait for it and try again",
-                    ) from error
-                time.sleep(0.05)
-
-    def _respect_rwlock(self, file: Path) -> None:
-        """`dvc repro` drops the lock while a command runs, and keeps its claims in this file."""
-        try:
-            claims = json.loads(file.read_bytes() or b"{}")
-        except (FileNotFoundError, ValueError):
-            return
-        for path, holders in [*claims.get("write", {}).items(), *claims.get("read", {}).items()]:
-            for holder in holders if isinstance(holders, list) else [holders]:
-                pid = holder.get("pid") if isinstance(holder, dict) else None
-                if isinstance(pid, int) and pid > 0 and pid != os.getpid() and _alive(pid):
-                    raise BusyError(
-                        f"{path} is in use by {str(holder.get('cmd', ''))[:80]!r} (pid {pid})", hint="wait for it"
-                    )
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
+        return dvc_lock(self.root)
 
 
 def pointers_at(git: Git, treeish: str) -> dict[str, Pointer]:
