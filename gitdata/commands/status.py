@@ -8,37 +8,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass
 
-from gitdata.commands.terminal import print_json, printable
-from gitdata.data.compare import Difference, differences
-from gitdata.data.repository import Repository
-from gitdata.data.workspace import Seen, Workspace
-from gitdata.model import Listing
-
-_MARK = {"added": "new file", "modified": "modified", "deleted": "deleted"}
-_HELP = {
-    "changed": "changed",
-    "stale": "older than its pointer (gitdata checkout)",
-    "conflict": "changed here and in git (gitdata add, or gitdata checkout --force)",
-    "absent": "no data here (gitdata checkout)",
-}
-_MOST = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One output as it is shown. files: against what the workspace was made from; None where that is not known."""
-
-    seen: Seen
-    files: list[Difference] | None
-    uncached: int
-
-    @property
-    def clean(self) -> bool:
-        return (
-            self.seen.state == "same" and self.seen.staged and self.seen.written == self.seen.git and not self.uncached
-        )
+from gitdata.data.quick import nothing_moved
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,87 +18,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    repo = Repository.open()
-    space = Workspace(repo)
-    rows = [_row(space, seen) for seen in space.survey()]
-    ahead = _ahead(repo)
-    dirty = any(not row.clean for row in rows)
-    if args.json:
-        print_json({"clean": not dirty, "unpushed_commits": ahead, "outputs": [_json(row) for row in rows]})
-    else:
-        _show(rows, ahead)
-    return 1 if args.exit_code and dirty else 0
+    known = None if args.json else nothing_moved()
+    if known is not None:
+        sys.stdout.write(clean_text(*known))
+        return 0
+    # Deferred: costs as much to load as the whole of a status in which nothing moved.
+    from gitdata.commands.status_full import full_status
+
+    return 1 if full_status(as_json=args.json) and args.exit_code else 0
 
 
-def _row(space: Workspace, seen: Seen) -> Row:
-    return Row(seen, _files(space, seen), space.uncached(seen.git))
-
-
-def _files(space: Workspace, seen: Seen) -> list[Difference] | None:
-    if seen.state in ("same", "absent", "stale") or seen.held is None:
-        return []
-    old = _listing(space, seen)
-    return None if old is None else differences(old, seen.held.listing)
-
-
-def _listing(space: Workspace, seen: Seen) -> Listing | None:
-    oid = seen.base or seen.git
-    if not space.repo.cache.has(oid):
-        return None
-    if not oid.endswith(".dir"):
-        return space.single(seen.tracked, oid)
-    return tuple(space.repo.cache.listing(oid))
-
-
-def _ahead(repo: Repository) -> int | None:
-    """How many commits with pointers the upstream branch lacks; None without one."""
-    done = repo.git.call("rev-list", "--count", "@{upstream}..HEAD", "--", "*.dvc")
-    return int(done.stdout) if done.returncode == 0 else None
-
-
-def _show(rows: list[Row], ahead: int | None) -> None:
-    lines = []
-    for row in rows:
-        if not row.clean:
-            lines += _lines(row)
+def clean_text(outputs: int, ahead: int | None) -> str:
+    """What a clean workspace prints."""
     if ahead:
-        lines.append(f"{ahead} commit{'s' * (ahead != 1)} with data not pushed yet (gitdata push)")
-    if not lines:
-        count = len(rows)
-        lines.append(f"{count} output{'s' * (count != 1)}, nothing changed" if count else "no data yet (gitdata add)")
-    sys.stdout.write(printable("\n".join(lines)) + "\n")
+        return ahead_line(ahead) + "\n"
+    return f"{outputs} output{'s' * (outputs != 1)}, nothing changed\n" if outputs else "no data yet (gitdata add)\n"
 
 
-def _lines(row: Row) -> list[str]:
-    seen, path = row.seen, row.seen.tracked.path
-    lines = []
-    if seen.state != "same":
-        lines.append(f"{path}: {_HELP[seen.state]}")
-    lines += [f"    {_MARK[d.kind]}: {d.path}" for d in (row.files or [])[:_MOST]]
-    if row.files and len(row.files) > _MOST:
-        lines.append(f"    … and {len(row.files) - _MOST} more")
-    if not seen.staged:
-        lines.append(f"{seen.tracked.pointer}: not in git yet (git add)")
-    elif seen.written is None:
-        lines.append(f"{seen.tracked.pointer}: deleted here, still in git")
-    elif seen.written != seen.git:
-        lines.append(f"{seen.tracked.pointer}: changed, not staged (git add)")
-    if row.uncached:
-        lines.append(f"{path}: {row.uncached} object{'s' * (row.uncached != 1)} not in the cache (gitdata checkout)")
-    return lines
-
-
-def _json(row: Row) -> dict[str, object]:
-    seen = row.seen
-    return {
-        "path": seen.tracked.path,
-        "pointer": seen.tracked.pointer,
-        "state": seen.state,
-        "workspace": seen.held.oid if seen.held else None,
-        "base": seen.base,
-        "index": seen.git if seen.staged else None,
-        "pointer_oid": seen.written,
-        "generated": seen.tracked.generated,
-        "not_in_cache": row.uncached,
-        "files": None if row.files is None else [d.as_json() for d in row.files],
-    }
+def ahead_line(ahead: int) -> str:
+    return f"{ahead} commit{'s' * (ahead != 1)} with data not pushed yet (gitdata push)"

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gitdata.data.files import write_whole
+from gitdata.data.quick import COMPLETE, STAMP
 
 VERSION = 1
 SET_BACK = 2.0  # seconds: ctime is coarse on some kernels, and a network file system has its own clock
-STAMP = ".dvc/tmp/gitdata-stamp"
 
 
 def load_base(folder: Path) -> dict[str, str]:
@@ -34,10 +34,13 @@ def save_base(folder: Path, base: Mapping[str, str]) -> None:
     write_whole(folder / "base.json", json.dumps(document, sort_keys=True).encode() + b"\n")
 
 
-def mark_scanned(root: Path, folder: Path, outputs: Iterable[str], pointers: bytes, began: float) -> None:
+def mark_scanned(
+    root: Path, folder: Path, outputs: Iterable[str], pointers: bytes, began: float, cache: Path | None
+) -> None:
     """Tell the hooks that a scan that began then found nothing left to do.
 
-    outputs: the paths of all outputs. pointers: what ``git ls-files -s -- '*.dvc'`` printed.
+    outputs: the paths of all outputs. pointers: what ``git ls-files -s -- '*.dvc'`` printed. cache: its folder if every
+    object was found in it, None if that was not looked at.
     """
     folder.mkdir(parents=True, exist_ok=True)
     stamp = root / STAMP
@@ -50,6 +53,9 @@ def mark_scanned(root: Path, folder: Path, outputs: Iterable[str], pointers: byt
     write_whole(folder / "outputs", b"".join(present))
     write_whole(folder / "absent", b"".join(absent))
     write_whole(folder / "pointers", pointers)
+    (folder / COMPLETE).unlink(missing_ok=True)
+    if cache is not None:
+        write_whole(folder / COMPLETE, os.fsencode(cache))
     fresh = stamp.with_name(stamp.name + "-new")
     fresh.write_bytes(b"")
     os.utime(fresh, (began - SET_BACK, began - SET_BACK))

@@ -204,10 +204,14 @@ class Workspace:
             self.base[path] = oid
         save_base(self.folder, self.base)
 
-    def settle(self, paths: Iterable[str]) -> None:
-        """Nothing is left to do: the hooks need not start Python until something moves. paths: of all outputs."""
+    def settle(self, paths: Iterable[str], *, complete: bool = False) -> None:
+        """Nothing is left to do: the hooks need not start Python until something moves.
+
+        paths: of all outputs. complete: every object was found in the cache.
+        """
         self.stats.save()
-        mark_scanned(self.repo.root, self.folder, sorted(paths), self.pointer_rows(), self.began)
+        cache = self.repo.cache.folder if complete else None
+        mark_scanned(self.repo.root, self.folder, sorted(paths), self.pointer_rows(), self.began, cache)
 
     def unsettle(self) -> None:
         unmark(self.repo.root)
