@@ -8,13 +8,13 @@ md5 are an error, never a silent swap.
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from gitdata.backends.local import make_folders, sync_folder, write_all
+from gitdata.data.batch import Batch
 from gitdata.data.hashing import CHUNK, Digest, Hasher, fingerprint, hash_file
 from gitdata.errors import ConflictError, GitdataError, InvalidInputError, MissingDataError
 from gitdata.formats.dvcdir import object_key, parse_dir
@@ -28,6 +28,7 @@ class Cache:
         self.folder = folder
         self._shared = shared
         self._known: set[Path] = set()
+        self._batch: Batch | None = None
 
     def path(self, oid: str) -> Path:
         return self.folder / object_key(oid)
@@ -101,35 +102,60 @@ class Cache:
         """A new object in the making; without ``keep`` nothing of it stays."""
         folder = self.folder / "files/md5"
         self._make(folder)
-        scratch = folder / f".{secrets.token_urlsafe(16)}.tmp"
+        scratch = folder / f".{os.urandom(11).hex()}.tmp"
         descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        writer = Writer(self, scratch, descriptor)
         try:
-            yield Writer(self, scratch, descriptor)
+            yield writer
         finally:
             os.close(descriptor)
-            scratch.unlink(missing_ok=True)
+            if not writer.waits:
+                scratch.unlink(missing_ok=True)
 
-    def settle(self, scratch: Path, descriptor: int, digest: Digest, suffix: str) -> None:
-        """Give the finished file its name, unless a sound object has it already."""
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """What is added inside gets its names together, at the end, after one flush; until then it is not there.
+
+        Not to be nested; after an error nothing of the unfinished rest stays.
+        """
+        folder = self.folder / "files/md5"
+        self._make(folder)
+        batch = self._batch = Batch(folder)
+        try:
+            yield
+            batch.finish()
+        finally:
+            self._batch = None
+            batch.abandon()
+
+    def settle(self, scratch: Path, descriptor: int, digest: Digest, suffix: str) -> bool:
+        """Give the finished file its name, unless a sound object has it already; True if it waits for its batch."""
         target = self.path(digest.md5 + suffix)
         if self._same(target, digest):
-            return
+            return False
         self._make(target.parent)
         os.fchmod(descriptor, 0o444)
+        if self._batch:
+            self._batch.add(scratch, target, digest)
+            return True
         os.fsync(descriptor)
         scratch.rename(target)
         sync_folder(target.parent)
+        return False
 
     def _same(self, target: Path, digest: Digest) -> bool:
         """Whether the object exists with these very bytes; a damaged one is replaced, a twin is an error."""
-        if not target.is_file() or target.is_symlink():
-            return False
-        try:
-            found = hash_file(target)
-        except (FileNotFoundError, ConflictError):  # another process is just writing or healing it
-            return False
+        found = self._batch.digest(target) if self._batch else None
+        if found is None:
+            if not target.is_file() or target.is_symlink():
+                return False
+            try:
+                found = hash_file(target)
+            except (FileNotFoundError, ConflictError):  # another process is just writing or healing it
+                return False
+            if found == digest:
+                self._protect(target)
         if found == digest:
-            self._protect(target)
             return True
         if found.md5 == digest.md5:
             raise GitdataError(
@@ -160,6 +186,7 @@ class Writer:
         self._scratch = scratch
         self._descriptor = descriptor
         self._hasher = Hasher()
+        self.waits = False
 
     def write(self, piece: bytes) -> None:
         self._hasher.update(piece)
@@ -170,5 +197,5 @@ class Writer:
         digest = self._hasher.digest()
         if expect and expect != digest.md5 + suffix:
             raise MissingDataError(f"{expect}: the bytes that came have the md5 {digest.md5}")
-        self._cache.settle(self._scratch, self._descriptor, digest, suffix)
+        self.waits = self._cache.settle(self._scratch, self._descriptor, digest, suffix)
         return digest

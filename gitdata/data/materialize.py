@@ -8,7 +8,6 @@ kill before that changes nothing. It must never write through a symlink: every f
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -42,7 +41,7 @@ def write_listing(
     with opened(dest.parent, within) as parent:
         if old is None and exists(parent, dest.name):
             raise ConflictError(f"{dest} exists", hint="move it away, or choose another place")
-        scratch = f".{secrets.token_hex(8)}.gitdata-tmp"
+        scratch = f".{os.urandom(8).hex()}.gitdata-tmp"
         os.mkdir(scratch, 0o777, dir_fd=parent)
         try:
             staging = os.open(scratch, FOLDER, dir_fd=parent)
@@ -66,7 +65,7 @@ def write_file(entry: Entry, source: Source, dest: Path, *, replace: bool = Fals
     with opened(dest.parent, within) as parent:
         if not replace and exists(parent, dest.name):
             raise ConflictError(f"{dest} exists", hint="move it away, or choose another place")
-        scratch = f".{secrets.token_hex(8)}.gitdata-tmp"
+        scratch = f".{os.urandom(8).hex()}.gitdata-tmp"
         try:
             digest = _write(parent, scratch, entry, source)
             os.rename(scratch, dest.name, src_dir_fd=parent, dst_dir_fd=parent)

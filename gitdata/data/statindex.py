@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -94,7 +93,7 @@ class StatIndex:
             return
         rows = {path: row for path, row in self._rows.items() if path not in self._unsettled}
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        scratch = self.file.with_name(f".{self.file.name}.{secrets.token_hex(8)}")
+        scratch = self.file.with_name(f".{self.file.name}.{os.urandom(8).hex()}")
         try:
             scratch.write_text(json.dumps({"v": VERSION, "files": rows}, separators=(",", ":")))
             scratch.replace(self.file)

@@ -147,7 +147,7 @@ def _store(space: Workspace, path: str) -> tuple[Held, bool]:
         entry = Entry(posixpath.basename(path), digest.md5, digest.size, executable, digest.sha256)
         return Held(digest.md5, (entry,), digest.size), executable
     files = scan(space.repo.root, path, ignored)
-    with ThreadPoolExecutor(min(16, (os.cpu_count() or 1) + 2)) as pool:
+    with space.repo.cache.batch(), ThreadPoolExecutor(min(16, (os.cpu_count() or 1) + 2)) as pool:
         try:
             digests = list(pool.map(lambda file: _keep(space, *file), files))
         except BaseException:

@@ -8,7 +8,6 @@ first and named afterwards.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -122,7 +121,8 @@ def pull_objects(
                 writer.write(piece)
             count.add(writer.keep(expect=oid).size)
 
-    _all(todo, fetch)
+    with cache.batch():
+        _all(todo, fetch)
     for body in bodies.values():
         count.add(cache.add_bytes(body, directory=True).size)
     return Transferred(count.total, count.bytes, len(files) + len(known) - len(todo))
@@ -155,7 +155,7 @@ def _check(store: ObjectStore, oid: str, digest: Digest) -> None:
 
 def fetch_object(store: ObjectStore, oid: str, dest: Path, *, mode: int = 0o444) -> Digest:
     """One object of the remote as the file ``dest``, in a folder that exists: verified and whole, or not at all."""
-    scratch = dest.with_name(f".{secrets.token_urlsafe(16)}.tmp")
+    scratch = dest.with_name(f".{os.urandom(11).hex()}.tmp")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         hasher = Hasher()

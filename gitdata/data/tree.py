@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from gitdata.data.hashing import Digest
 from gitdata.data.statindex import StatIndex
 from gitdata.errors import InvalidInputError, MissingDataError
 from gitdata.formats.dvcdir import check_relpath
@@ -41,20 +40,23 @@ def hash_path(index: StatIndex, path: str, ignored: Ignored | None = None) -> Li
 
 def hash_folder(index: StatIndex, path: str, ignored: Ignored | None = None) -> Listing:
     """All files of a folder, ordered, with sizes and sha256."""
-    known: dict[str, Digest] = {}
+    skip = len(path) + 1
+    entries: list[Entry] = []
     unknown: list[str] = []
     for name, found in scan(index.root, path, ignored):
         digest = index.known(name, found)
         if digest is None:
             unknown.append(name)
         else:
-            known[name] = digest
-    if unknown:
-        known.update(index.hash_many(unknown))
-    skip = len(path) + 1
-    return tuple(
-        Entry(name[skip:], digest.md5, digest.size, False, digest.sha256) for name, digest in sorted(known.items())
-    )
+            entries.append(Entry(name[skip:], digest.md5, digest.size, False, digest.sha256))
+    for name, digest in index.hash_many(unknown).items() if unknown else ():
+        entries.append(Entry(name[skip:], digest.md5, digest.size, False, digest.sha256))
+    entries.sort(key=_path)
+    return tuple(entries)
+
+
+def _path(entry: Entry) -> str:
+    return entry.path
 
 
 def scan(root: Path, path: str, ignored: Ignored | None = None) -> list[tuple[str, os.stat_result]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gitdata.data.batch import FLUSH_AT
 from gitdata.data.cache import Cache, Writer
 from gitdata.data.hashing import hash_bytes
 from gitdata.errors import GitdataError, InvalidInputError, MissingDataError
@@ -138,3 +139,33 @@ def test_a_shared_cache_is_writable_for_the_group(tmp_path: Path) -> None:
     oid = cache.add_bytes(b"x").md5
     assert stat.S_IMODE(cache.path(oid).parent.stat().st_mode) == 0o2775
     assert stat.S_IMODE(cache.path(oid).stat().st_mode) == 0o444
+
+
+def test_a_batch_names_its_objects_at_the_end(cache: Cache) -> None:
+    with cache.batch():
+        oids = [cache.add_bytes(text).md5 for text in (b"1", b"2", b"1")]
+        assert not any(cache.has(oid) for oid in oids)
+    assert [cache.read(oid) for oid in oids] == [b"1", b"2", b"1"]
+    assert len(files(cache)) == 2
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files(cache)} == {0o444}
+
+
+def add_in_a_batch(cache: Cache, *texts: bytes) -> None:
+    with cache.batch():
+        for text in texts:
+            cache.add_bytes(text)
+
+
+def test_a_batch_that_fails_leaves_nothing_and_twins_in_it_are_seen(cache: Cache) -> None:
+    with pytest.raises(GitdataError, match="two different contents"):
+        add_in_a_batch(cache, b"1", TWIN, bytes(TWIN_2))
+    assert files(cache) == []
+    add_in_a_batch(cache, b"1")
+    assert len(files(cache)) == 1
+
+
+def test_a_long_batch_names_objects_now_and_then(cache: Cache) -> None:
+    texts = [str(number).encode() for number in range(FLUSH_AT)]
+    with pytest.raises(GitdataError, match="two different contents"):
+        add_in_a_batch(cache, *texts, TWIN, bytes(TWIN_2))
+    assert len(files(cache)) == FLUSH_AT
