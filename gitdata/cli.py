@@ -93,9 +93,7 @@ def _verb(words: list[str]) -> tuple[str, list[str]]:
 
 def overview() -> str:
     """The text of ``gitdata --help``."""
-    lines = [
-        "usage: gitdata [-C DIR] COMMAND …      (or: git data COMMAND …; `gitdata COMMAND --help` for one)\n"
-    ]
+    lines = ["usage: gitdata [-C DIR] COMMAND …      (or: git data COMMAND …; `gitdata COMMAND --help` for one)\n"]
     heading = None
     for verb, text, group in VERBS:
         if not group:
@@ -133,9 +131,7 @@ def _defect() -> int:
         home.mkdir(parents=True, exist_ok=True)
         log = home / "defect.log"
         log.write_text(text)
-        return _report(
-            f"this is a defect in gitdata: {sys.exc_info()[1]!r}", f"please report it with {log}", 70
-        )
+        return _report(f"this is a defect in gitdata: {sys.exc_info()[1]!r}", f"please report it with {log}", 70)
     except OSError:
         sys.stderr.write(text)
         return 70

@@ -33,7 +33,7 @@ Listing: TypeAlias = tuple[Entry, ...]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One ``outs`` item of a pointer. oid: md5 hex, with ``.dir`` for a directory. size: bytes. nfiles: directories only."""
+    """One ``outs`` item of a pointer. oid: md5 hex, ``.dir`` behind it for a directory. size: bytes."""
 
     path: str
     oid: str
@@ -51,7 +51,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret a stage names; the value never passes through gitdata's records. One of env_var (with key) and mount_path."""
+    """A secret a stage names; its value is in no record of gitdata. One of env_var (with key) and mount_path."""
 
     name: str
     key: str = ""

@@ -52,7 +52,15 @@ def test_the_bytes_are_canonical() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"[]", b"{}", b'{"v":2}', b"\xff", dump_record(BASE).replace(b'"detect"', b"7"), dump_record(BASE).replace(b'"started"', b'"x"')],
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"v":2}',
+        b"\xff",
+        dump_record(BASE).replace(b'"detect"', b"7"),
+        dump_record(BASE).replace(b'"started"', b'"x"'),
+    ],
 )
 def test_what_is_no_record_is_refused_by_name(data: bytes) -> None:
     with pytest.raises(InvalidInputError, match="the-name"):

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gitdata.executors.local import LocalExecutor
-
 from gitdata.backends.git import Git
 from gitdata.backends.mail import Mailer
 from gitdata.backends.objects import ObjectStore
@@ -28,6 +26,7 @@ from gitdata.controller.site import Site
 from gitdata.controller.visit import OutputCommit, describe
 from gitdata.controller.watch import open_clone
 from gitdata.data.transfer import read_listing, read_object
+from gitdata.executors.local import LocalExecutor
 from helpers.machine import Repo
 
 SETTINGS = ControllerSettings(poll_seconds=0.2, flush_seconds=0.2)
