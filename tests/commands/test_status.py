@@ -24,7 +24,8 @@ def clean(repo: Repo, gitdata: Program, tmp_path: Path, monkeypatch: pytest.Monk
     repo.commit("data")
     gitdata("status")
     time.sleep(0.02)
-    os.utime(repo.path / ".dvc/tmp/gitdata-stamp")
+    os.utime(repo.path / ".dvc/tmp/gitdata-stamp")  # instead of waiting for the two seconds it is set back
+    time.sleep(0.02)
     monkeypatch.chdir(repo.path)
     return repo
 
