@@ -7,6 +7,7 @@ commit of a branch is in progress) only keeps a stream of pushes from starving a
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,8 +29,11 @@ from gitdata.controller.publish import (
 from gitdata.controller.requests import open_requests
 from gitdata.controller.site import Site
 from gitdata.controller.watch import ARCHIVE, HEADS, OUTPUTS, REQUESTS, Remote, look
-from gitdata.errors import GitdataError
+from gitdata.errors import GitdataError, RemoteError
 from gitdata.formats.requests import Request
+
+_REFUSALS = 5  # in a row, until a push that is refused is a problem and no race
+_LONGEST_PAUSE = 60.0  # seconds
 
 
 def now_ms() -> int:
@@ -41,11 +45,16 @@ class Progress:
     """What the loop remembers of one branch; all of it may be forgotten.
 
     commit: in progress. settled: (source tip, output tip) last found to need nothing. seen: stage -> last line said.
+    told: the commit that was named last. refusals, reason: of its push, in a row. pause_until: on the monotonic clock.
     """
 
     commit: str = ""
     settled: tuple[str, str | None] | None = None
     seen: dict[str, str] = field(default_factory=dict)
+    told: str = ""
+    refusals: int = 0
+    reason: str = ""
+    pause_until: float = 0.0
 
 
 class Controller:
@@ -66,20 +75,24 @@ class Controller:
         self.remote = Remote()
         self.default = ""
         self.branches: dict[str, Progress] = {}
+        self.problems: dict[str, GitdataError] = {}  # branch -> what keeps it from its end, as of the last turn
         self.nonce = uuid4().hex
+        self._archive_after = 0.0  # on the monotonic clock
         self._said: dict[str, str] = {}
 
     # ------------------------------------------------------------------------------------------------------- a turn
 
     def turn(self) -> bool:
         """Look once, do what can be done now. True while anything is still in progress. Raises transient errors."""
-        self.remote = look(self.site.git, self.site.origin, self.remote)
-        if not self.default:
+        now = look(self.site.git, self.site.origin, self.remote)
+        if not self.default or now != self.remote:
             self.default = (self.site.git.default_branch(self.site.origin) or "").removeprefix(HEADS)
+        self.remote = now
         self._archive()
         tips = self.remote.branches(self.settings.branches or (self.default,))
         for gone in set(self.branches) - set(tips):
             del self.branches[gone]
+        self.problems.clear()
         requests = self._requests()
         wanted: set[str] = set()
         busy = False
@@ -89,9 +102,14 @@ class Controller:
             except GitdataError as error:
                 if error.transient:
                     raise
-                self.say(f"{branch} {tip[:12]}: {error.message}")
+                self.problems[branch] = error
+            self._say_once(f"problem of {branch}", self._problem(branch, tip))
         self._cancel_unwanted(wanted)
         return busy
+
+    def _problem(self, branch: str, tip: str) -> str:
+        error = self.problems.get(branch)
+        return f"{branch} {tip[:12]}: {error.message}" if error else ""
 
     def notify(self) -> None:
         """Send what may be sent. What cannot be sent now stays in the outbox and is tried at a later turn."""
@@ -108,15 +126,20 @@ class Controller:
 
     def _branch(self, branch: str, tip: str, requests: Mapping[str, Request], wanted: set[str]) -> bool:
         memory = self.branches.setdefault(branch, Progress())
+        if time.monotonic() < memory.pause_until:
+            return self._refused(memory, branch)
         output = self.remote.refs.get(output_ref(branch))
         mine = {id: r for id, r in requests.items() if r.kind == "retry" and r.branch == branch}
         commit = self._in_progress(memory, tip)
         if not commit:
             done = published_source(self.site.git, output) == tip or memory.settled == (tip, output)
             if done and not mine:
+                memory.refusals = 0
                 return False
             commit = memory.commit = tip
-            self.say(f"{branch}: {commit[:12]} {self.site.git.commit(commit).subject}")
+            if memory.told != commit:
+                self.say(f"{branch}: {commit[:12]} {self.site.git.commit(commit).subject}")
+            memory.told = commit
         previous = generated_pointers(self.site.git, output)
         wish = Wish(
             commit,
@@ -133,7 +156,17 @@ class Controller:
         if not survey.plans and not survey.error and output is None:
             memory.commit, memory.settled = "", (commit, output)
             return False
-        return not self._publish(memory, survey, mine)
+        return not self._publish(memory, survey, mine) and self._refused(memory, branch)
+
+    def _refused(self, memory: Progress, branch: str) -> bool:
+        """After a refused push: whether another controller may have been quicker, so that it is worth waiting for."""
+        if memory.refusals < _REFUSALS:
+            return True
+        self.problems[branch] = RemoteError(
+            f"the git remote refuses the push of the outputs: {memory.reason}",
+            hint="let the controller push gitdata/* branches, refs/notes/gitdata/* and refs/gitdata/*",
+        )
+        return False
 
     def _in_progress(self, memory: Progress, tip: str) -> str:
         """The commit in progress, if it is still wanted: a force push drops it, a newer push only if so configured."""
@@ -153,10 +186,14 @@ class Controller:
             self.site, self.driver.facts, survey, tips, sorted(requests), sends=sends, say=self.say
         )
         if not pushed.accepted:
-            self.say(f"{branch}: the push of the outputs was refused ({pushed.reason}); planning again")
-            memory.commit = ""
+            memory.commit, memory.reason = "", pushed.reason
+            memory.refusals += 1
+            pause = min(_LONGEST_PAUSE, 0.25 * 2**memory.refusals) * random.uniform(0.5, 1)
+            memory.pause_until = time.monotonic() + pause
+            if memory.refusals < _REFUSALS:
+                self.say(f"{branch}: the push of the outputs was refused ({pushed.reason}); planning again")
             return False
-        memory.commit = ""
+        memory.commit, memory.told, memory.refusals = "", "", 0
         memory.seen.clear()
         for plan in survey.plans.values():
             self.site.executor.forget(plan.job)
@@ -181,9 +218,13 @@ class Controller:
 
     def _archive(self) -> None:
         """Output branches whose source is gone move aside, each in a push of its own: one refusal blocks none."""
+        if time.monotonic() < self._archive_after:
+            return
         for branch, tip in self.remote.orphans().items():
             moved = self.site.git.push(self.site.origin, {f"{ARCHIVE}{branch}/{tip}": tip, f"{OUTPUTS}{branch}": None})
             word = "is archived" if moved.accepted else f"cannot be archived: {moved.reason}"
+            if not moved.accepted:
+                self._archive_after = time.monotonic() + _LONGEST_PAUSE
             self._say_once(f"archive {branch}", f"gitdata/{branch}: its source branch is gone; it {word} ({tip[:12]})")
 
     def _cancel_unwanted(self, wanted: set[str]) -> None:

@@ -65,7 +65,10 @@ def generated_pointers(git: Git, output_tip: str | None) -> dict[str, Generated]
     texts = git.blobs(e.sha for e in names)
     found = {}
     for entry in names:
-        pointer = parse_pointer(texts[entry.sha], entry.path)
+        try:
+            pointer = parse_pointer(texts[entry.sha], entry.path)
+        except InvalidInputError:
+            continue  # somebody wrote to the output branch by hand: none of ours
         if pointer.generated and pointer.outs:
             found[entry.path.removesuffix(".dvc")] = Generated(pointer.outs[0], pointer.meta["gitdata"])
     return found

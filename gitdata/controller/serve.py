@@ -30,6 +30,8 @@ def serve(controller: Controller, *, once: bool, stop: threading.Event) -> None:
             controller.notify()
             failures = 0
             if once and not busy:
+                for error in controller.problems.values():
+                    raise error
                 return
             if busy:
                 pause = min(pause, 1.0)

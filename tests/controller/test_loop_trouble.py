@@ -1,0 +1,104 @@
+"""What remotes, hands and disks of other people do to the loop: it says so once, neither hammers nor hangs, goes on."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from gitdata.controller.publish import output_ref
+from gitdata.controller.serve import serve
+from gitdata.errors import RemoteError
+from helpers.lab import Lab, faster
+
+COPY = "cp /pfs/in/* /pfs/out/"
+
+
+@pytest.fixture
+def lab(home: Path, tmp_path: Path) -> Lab:
+    lab = Lab.create(tmp_path)
+    lab.work.write("in/a", "one")
+    lab.stage("copy", COPY)
+    return lab
+
+
+def refuse(lab: Lab, pattern: str) -> Path:
+    """Make the origin count and refuse pushes of refs; the file that gets a line for each push."""
+    hook, pushes = lab.root / "origin.git/hooks/pre-receive", lab.root / "pushes"
+    pushes.touch()
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(
+        f"#!/bin/sh\necho push >> {pushes}\nwhile read old new ref; do case $ref in {pattern}) exit 1;; esac; done\n"
+    )
+    hook.chmod(0o755)
+    return pushes
+
+
+def test_a_remote_that_refuses_the_outputs_is_a_problem_after_a_few_tries(lab: Lab) -> None:
+    lab.push("stages")
+    pushes = refuse(lab, "refs/heads/gitdata/*")
+    with pytest.raises(RemoteError, match="refuses the push of the outputs"):
+        lab.settle()
+    assert len(pushes.read_text().splitlines()) == 5
+    assert sum("stages" in line for line in lab.log) == 1  # the commit is named once, not at every try
+    (lab.root / "origin.git/hooks/pre-receive").unlink()
+    lab.settle()
+    assert lab.files("copy") == {"a": "one"}
+
+
+def test_a_refused_branch_does_not_keep_the_others(lab: Lab) -> None:
+    lab.push("stages")
+    lab.push("stages", branch="other")
+    refuse(lab, "refs/heads/gitdata/main")
+    with pytest.raises(RemoteError):
+        lab.settle(faster(branches=("*",)))
+    assert lab.states("other") == {"copy": "success"}
+
+
+def test_what_cannot_be_archived_is_not_tried_at_every_turn(lab: Lab) -> None:
+    lab.push("stages")
+    lab.settle()
+    lab.origin.update_ref(output_ref("gone"), str(lab.tip()))
+    pushes = refuse(lab, "refs/gitdata/archive/*")
+    with lab.controller() as controller:
+        for _ in range(3):
+            controller.turn()
+    assert len(pushes.read_text().splitlines()) == 1
+
+
+def test_what_somebody_wrote_to_the_output_branch_does_not_stop_it(lab: Lab) -> None:
+    lab.push("stages")
+    lab.settle()
+    origin = lab.origin
+    tip = lab.tip()
+    assert tip is not None
+    bad = origin.write_blob(b"outs: [{md5: zzz, path: ../../x}]\n")
+    made = origin.commit(tip)
+    tree = origin.change_tree(made.tree, {"hand.dvc": ("100644", bad), "copy.dvc": ("100644", bad)})
+    origin.update_ref(
+        output_ref("main"),
+        hand := origin.write_commit(tree, [tip], "by hand\n", author=made.author, committer=made.committer),
+    )
+    lab.work.write("in/b", "two")
+    lab.push("more")
+    lab.settle()
+    assert lab.files("copy") == {"a": "one", "b": "two"}
+    assert origin.is_ancestor(hand, str(lab.tip()))
+
+
+def test_a_new_default_branch_is_followed(lab: Lab) -> None:
+    lab.push("stages")
+    with lab.controller() as controller:
+        serve(controller, once=True, stop=threading.Event())
+        lab.work.git("push", "--quiet", "origin", "HEAD:refs/heads/trunk")
+        lab.origin.run("symbolic-ref", "HEAD", "refs/heads/trunk")
+        serve(controller, once=True, stop=threading.Event())
+    assert lab.states("trunk") == {"copy": "success"}
+
+
+def test_a_data_remote_that_cannot_be_written_is_an_error_of_once(lab: Lab) -> None:
+    lab.push("stages")
+    (lab.root / "data/files").write_text("in the way")
+    with pytest.raises(RemoteError, match="files"):
+        lab.settle()
