@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
 
 from gitdata.commands.commit import add_changed
 from gitdata.commands.plan import COLOURS
@@ -25,6 +26,7 @@ from gitdata.data.repository import Repository
 from gitdata.data.snapshot import snapshot
 from gitdata.data.workspace import Workspace
 from gitdata.errors import InvalidInputError
+from gitdata.model import JobStatus
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -45,10 +47,13 @@ def run(args: argparse.Namespace) -> int:
     asked = Wish(commit, branch, preferred=before.preferred, only=frozenset(args.stages))
     driver = Driver(site, say=say, clock=now_ms)
     try:
-        survey = driver.advance(asked)
-        while not survey.terminal:
-            _wait(site, survey)
+        while True:
+            # Taken before the look: what ends, or becomes due, during it must not be waited for.
+            jobs, began = site.executor.jobs(), now_ms()
             survey = driver.advance(asked)
+            if survey.terminal:
+                break
+            _wait(site, survey, jobs, began)
     finally:
         site.executor.close()
     if survey.error:
@@ -63,10 +68,9 @@ def run(args: argparse.Namespace) -> int:
     return 9 if any(plan.state != "known" for plan in survey.plans.values()) else 0
 
 
-def _wait(site: Site, survey: Survey) -> None:
-    """Until a job changes its state or a backoff is over."""
-    jobs = site.executor.jobs()
-    due = min((p.not_before for p in survey.plans.values() if p.not_before), default=0)
+def _wait(site: Site, survey: Survey, jobs: Mapping[str, JobStatus], began: int) -> None:
+    """Until a job has another state than in ``jobs``, or a backoff that was not over when it ``began`` is."""
+    due = min((p.not_before for p in survey.plans.values() if p.not_before > began), default=0)
     while site.executor.jobs() == jobs and not 0 < due <= now_ms():
         time.sleep(0.05)
 
