@@ -41,7 +41,8 @@ class GitError(GitdataError):
 
     def __init__(self, args: Sequence[str], returncode: int, stderr: str) -> None:
         said = stderr.strip().splitlines()
-        super().__init__(f"git {args[0]}: {said[-1] if said else f'exit {returncode}'}")
+        verb = next((word for word in args if not word.startswith("-")), "")
+        super().__init__(f"git {verb}: {said[-1] if said else f'exit {returncode}'}")
         self.returncode = returncode
         self.stderr = stderr
 
@@ -73,7 +74,8 @@ class Commit:
     def trailers(self, name: str) -> list[str]:
         """The values of the trailer lines ``name: value``, in order."""
         prefix = f"{name}: "
-        return [line[len(prefix) :] for line in self.message.splitlines() if line.startswith(prefix)]
+        # Not splitlines(): a subject may hold characters that are line ends to Python and to nobody else.
+        return [line[len(prefix) :] for line in self.message.split("\n") if line.startswith(prefix)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def is_safe_ref(ref: str) -> bool:
     """Whether a full ref name may be handed to git: ``refs/…``, no part that looks like an option or a trick."""
     return (
         ref.startswith("refs/")
-        and not re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//", ref)
+        and not re.search(r"[\x00-\x20\x7f\ud800-\udfff~^:?*\[\\]|\.\.|@\{|//", ref)
         and not ref.endswith(("/", ".lock", "."))
         and all(part and not part.startswith((".", "-")) for part in ref.split("/"))
     )
@@ -167,20 +169,20 @@ class Git:
 
     def config(self, key: str, default: str = "") -> str:
         done = self.call("config", "--get", key)
-        return done.stdout.decode().rstrip("\n") if done.returncode == 0 else default
+        return done.stdout.decode(errors="replace").rstrip("\n") if done.returncode == 0 else default
 
     def commit(self, sha: str) -> Commit:
         header, _, message = self.run("cat-file", "commit", sha).decode(errors="replace").partition("\n\n")
         fields: dict[str, list[str]] = {}
-        for line in header.splitlines():
+        for line in header.split("\n"):
             name, _, value = line.partition(" ")
             fields.setdefault(name, []).append(value)
         return Commit(
             sha=sha,
             tree=fields["tree"][0],
             parents=tuple(fields.get("parent", ())),
-            author=fields["author"][0],
-            committer=fields["committer"][0],
+            author=_dated(fields.get("author", [""])[0]),
+            committer=_dated(fields.get("committer", [""])[0]),
             message=message,
         )
 
@@ -206,11 +208,11 @@ class Git:
             end = out.index(b"\n", at)
             header = out[at:end].decode(errors="replace")
             at = end + 1
-            if header.endswith((" missing", " ambiguous")):
+            size = header.rsplit(" ", 1)[1]
+            if not size.isdecimal():  # missing, ambiguous, or (newer git) a submodule
                 continue
-            size = int(header.rsplit(" ", 1)[1])
-            found[name] = out[at : at + size]
-            at += size + 1
+            found[name] = out[at : at + int(size)]
+            at += int(size) + 1
         return found
 
     def file(self, treeish: str, path: str) -> bytes | None:
@@ -305,12 +307,18 @@ class Git:
         return PushResult(False, "; ".join(line.split("\t")[-1] for line in rejected))
 
 
+def _dated(ident: str) -> str:
+    """An ident line that has a date: some programs write none, and anybody can write one that no calendar holds."""
+    return ident if re.search(r"> \d{1,11} [+-]\d{4}$", ident) else f"{ident.partition(' <')[0]} <> 0 +0000"
+
+
 def _remote_error(verb: str, url: str, stderr: bytes) -> RemoteError:
     said = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
     fatal = [line for line in said if line.startswith("fatal:")] or said or ["no answer"]
-    return RemoteError(f"cannot {verb} {hide_password(url)}: {fatal[0].removeprefix('fatal: ')}", transient=True)
+    said_first = hide_password(fatal[0].removeprefix("fatal: "))
+    return RemoteError(f"cannot {verb} {hide_password(url)}: {said_first}", transient=True)
 
 
 def hide_password(url: str) -> str:
-    """The URL without the password in its user part, for messages and records."""
-    return re.sub(r"(?<=://)[^/@]*@", "", url)
+    """A URL, or a text with URLs, without their user parts, for messages and records."""
+    return re.sub(r"(?<=://)[^/\s'\"]*@", "", url)  # up to the last @: a password may hold one
