@@ -34,6 +34,27 @@ def save_base(folder: Path, base: Mapping[str, str]) -> None:
     write_whole(folder / "base.json", json.dumps(document, sort_keys=True).encode() + b"\n")
 
 
+def mark_bringing(folder: Path, path: str, old: str | None, new: str | None) -> None:
+    """Before the files of an output are replaced: which oids they come from and go to. Without ``new``: it is done."""
+    file = folder / "bringing.json"
+    if new is None:
+        file.unlink(missing_ok=True)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(file, json.dumps({"v": VERSION, "path": path, "old": old, "new": new}).encode() + b"\n")
+
+
+def load_bringing(folder: Path, path: str) -> tuple[str | None, str | None]:
+    """What ``mark_bringing`` left for this output when it was killed, else (None, None)."""
+    try:
+        document = json.loads((folder / "bringing.json").read_bytes())
+        if document["v"] == VERSION and document["path"] == path:
+            return document["old"], document["new"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        pass
+    return None, None
+
+
 def mark_scanned(
     root: Path, folder: Path, outputs: Iterable[str], pointers: bytes, began: float, cache: Path | None
 ) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from gitdata.data.base import load_bringing, mark_bringing
 from gitdata.data.hashing import Digest
 from gitdata.data.ignore import exclude_privately
 from gitdata.data.materialize import write_file, write_listing
@@ -55,7 +56,7 @@ def bring(
         if state == "same":
             space.set_base(one.path, one.out.oid)
             done.append(Brought(one.path, "same"))
-        elif state in ("changed", "conflict") and not force:
+        elif state in ("changed", "conflict") and not force and not _half_brought(space, one, held):
             done.append(Brought(one.path, "kept", state))
         elif state != "absent" or absent is None or one.path in absent:
             todo.append((one, held))
@@ -69,15 +70,27 @@ def _bring_all(space: Workspace, todo: list[tuple[Tracked, Held | None]], progre
     for one, held in todo:
         try:
             ensure_cached(space, [one.out.oid], progress)
+            mark_bringing(space.folder, one.path, held.oid if held else None, one.out.oid)
             _write(space, one, held)
         except (MissingDataError, InvalidInputError) as error:
             done.append(Brought(one.path, "missing", error.message, error))
             continue
         space.set_base(one.path, one.out.oid)
+        mark_bringing(space.folder, one.path, None, None)
         if one.generated:
             exclude_privately(space.git, space.repo.root, one.path)
         done.append(Brought(one.path, "written"))
     return done
+
+
+def _half_brought(space: Workspace, one: Tracked, held: Held | None) -> bool:
+    """Whether what lies here is what a killed ``bring`` left: nothing but files of before and of after."""
+    old, new = load_bringing(space.folder, one.path)
+    cache = space.repo.cache
+    if held is None or not held.is_dir or not old or not new or not (cache.has(old) and cache.has(new)):
+        return False
+    ours = {(e.path, e.oid) for oid in (old, new) if oid.endswith(".dir") for e in cache.listing(oid)}
+    return all((entry.path, entry.oid) in ours for entry in held.listing)
 
 
 def ensure_cached(space: Workspace, oids: Iterable[str], progress: Progress | None = None) -> None:

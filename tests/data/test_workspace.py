@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gitdata.data.base import mark_bringing
 from gitdata.data.bring import bring, clear_gone
 from gitdata.data.repository import Repository
 from gitdata.data.setup import add_remote, make_folder
@@ -127,3 +128,23 @@ def test_a_missing_object_changes_nothing(opened: Repository, repo: Repo) -> Non
     assert one.done == "missing"
     assert (repo.path / "images/a").read_text() == "b"
     assert (repo.path / "images/c").exists()
+
+
+def test_a_killed_checkout_goes_on_and_edits_are_kept(opened: Repository, repo: Repo) -> None:
+    repo.write("images/a", "a")
+    repo.write("images/gone", "g")
+    first = track(opened, "images").staged()["images"]
+    (repo.path / "images/gone").unlink()
+    repo.write("images/b", "b")
+    second = track(opened, "images").staged()["images"]
+    bring(Workspace(opened), [first])
+    # As a kill leaves it: b has been written, gone has not been removed.
+    mark_bringing(opened.git_dir / "gitdata", "images", first.out.oid, second.out.oid)
+    repo.write("images/b", "b")
+    assert states(Workspace(opened)) == {"images": "conflict"}
+    repo.write("images/mine", "m")
+    assert [one.done for one in bring(Workspace(opened), [second])] == ["kept"]
+    (repo.path / "images/mine").unlink()
+    assert [one.done for one in bring(Workspace(opened), [second])] == ["written"]
+    assert sorted(p.name for p in (repo.path / "images").iterdir()) == ["a", "b"]
+    assert not (opened.git_dir / "gitdata/bringing.json").exists()
