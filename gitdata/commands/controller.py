@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         cores=settings.controller.cores or None,
         cache_home=cache,
         flush_seconds=settings.controller.flush_seconds,
+        secrets=settings.secrets,
     )
     site = Site(git=git, store=store, executor=executor, origin=origin)
     mailer = open_mailer(settings.mail)

@@ -6,16 +6,18 @@ import argparse
 import sys
 
 from gitdata.commands.sites import add_zone_option, refresh_quietly, zone_of
-from gitdata.commands.terminal import printable, say
+from gitdata.commands.terminal import print_json, printable, say
 from gitdata.controller.jobs import datum_log, find_job, job_plan, job_results
 from gitdata.controller.visit import output_commits
 from gitdata.data.repository import Repository
+from gitdata.model import Datum
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", help="a job of `gitdata job list`, or the beginning of its name")
     parser.add_argument("--datum", default="", metavar="ID", help="only datums whose id begins so")
     parser.add_argument("--failed", action="store_true", help="only datums that failed")
+    parser.add_argument("--json", action="store_true")
     add_zone_option(parser)
 
 
@@ -25,17 +27,26 @@ def run(args: argparse.Namespace) -> int:
     refresh_quietly(repository)
     row = find_job(store, zone, output_commits(repository.git), args.job)
     plan = job_plan(store, zone, row)
-    if plan is None:
+    if plan is None and not args.json:
         say(f"{row.id} ran nothing: all of its datums were known")
+    results = job_results(store, zone, plan.stage_key, row.id) if plan else {}
+    chosen = [
+        (datum, results[datum.id])
+        for datum in (plan.datums if plan else ())
+        if datum.id in results
+        and datum.id.startswith(args.datum)
+        and (results[datum.id].failure is not None or not args.failed)
+    ]
+    logs = ((datum, result, datum_log(store, zone, result).decode(errors="replace")) for datum, result in chosen)
+    if args.json:
+        print_json([{"datum": d.id, "inputs": _names(d), "tries": r.tries, "log": text} for d, r, text in logs])
         return 0
-    results = job_results(store, zone, plan.stage_key, row.id)
-    for datum in plan.datums:
-        result = results.get(datum.id)
-        wanted = result is not None and datum.id.startswith(args.datum) and (not args.failed or result.failure)
-        if result is None or not wanted:
-            continue
-        names = ", ".join(f"{part.name}:{part.match}" for part in datum.inputs)
-        say(f"--- datum {datum.id[:12]} ({names}), {result.tries} tries")
-        sys.stdout.write(printable(datum_log(store, zone, result).decode(errors="replace")))
+    for datum, result, text in logs:
+        say(f"--- datum {datum.id[:12]} ({', '.join(_names(datum))}), {result.tries} tries")
+        sys.stdout.write(printable(text))
         sys.stdout.flush()
     return 0
+
+
+def _names(datum: Datum) -> list[str]:
+    return [f"{part.name}:{part.match}" for part in datum.inputs]

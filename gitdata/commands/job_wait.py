@@ -52,5 +52,7 @@ def run(args: argparse.Namespace) -> int:
         rows = ((n, s) for n, (s, _, _) in found.stages.items())
         print_table(("STAGE", "STATE"), rows, COLOURS)
         say(found.error or f"outputs of {found.source[:12]}: gitdata/{branch} at {tip[:12]}")
+        for name in (name for name, (state, _, _) in found.stages.items() if state == "failed"):
+            say(f"{name} failed: `gitdata job logs --failed {name}` shows what its command said")
     failed = found.error or any(state != "success" for state, _, _ in found.stages.values())
     return 9 if failed else 0

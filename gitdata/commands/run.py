@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from gitdata.commands.commit import add_changed
 from gitdata.commands.plan import COLOURS
 from gitdata.commands.sites import branch_of, workshop
 from gitdata.commands.terminal import print_json, print_table, say
+from gitdata.controller.config import read_settings
 from gitdata.controller.drive import Driver
 from gitdata.controller.facts import Survey, Wish
 from gitdata.controller.loop import now_ms
@@ -34,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-r", "--remote", metavar="NAME", help="the data remote whose results are reused")
     parser.add_argument("-j", "--jobs", type=int, metavar="N", help="how many datums at once (default: all cores)")
     parser.add_argument("--no-checkout", action="store_true", help="leave the outputs in the cache")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings; of these the [secrets] count")
     parser.add_argument("--json", action="store_true")
 
 
@@ -41,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     repository = Repository.open()
     add_changed(Workspace(repository))  # a run is of content: what changed gets its pointer first
     commit = snapshot(repository)
-    site = workshop(repository, args.remote, args.jobs)
+    site = workshop(repository, args.remote, args.jobs, read_settings(args.config).secrets)
     branch = branch_of(repository, None)
     before = wish(repository.git, commit, branch)
     asked = Wish(commit, branch, preferred=before.preferred, only=frozenset(args.stages))
@@ -86,3 +89,6 @@ def _print(survey: Survey, *, as_json: bool) -> None:
         done = f"{counts.processed} + {counts.skipped} / {counts.total}" if counts else "-"
         rows.append((plan.stage.name, plan.state, done, plan.job or "-"))
     print_table(("STAGE", "STATE", "PROGRESS", "JOB"), rows, COLOURS)
+    for plan in plans:
+        if plan.state == "failed":
+            say(f"{plan.stage.name}: {plan.why}")

@@ -9,8 +9,9 @@ import argparse
 import getpass
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from gitdata.backends.layered import LayeredStore
 from gitdata.backends.objects import ObjectStore
@@ -60,7 +61,12 @@ def cache_home() -> Path:
     return Path(home) / "gitdata"
 
 
-def workshop(repository: Repository, remote: str | None, cores: int | None = None) -> Site:
+def workshop(
+    repository: Repository,
+    remote: str | None,
+    cores: int | None = None,
+    secrets: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> Site:
     """A site that writes to the cache only and reads the remote's results too, if there is a remote."""
     upper = cache_store(repository)
     lower = _remote_or_none(repository, remote)
@@ -72,7 +78,7 @@ def workshop(repository: Repository, remote: str | None, cores: int | None = Non
     return Site(
         git=repository.git,
         store=upper if lower is None else LayeredStore(upper, lower),
-        executor=LocalExecutor(upper.url, {}, cores=cores, cache_home=cache_home()),
+        executor=LocalExecutor(upper.url, {}, cores=cores, cache_home=cache_home(), secrets=secrets),
         origin=repository.git.config(f"remote.{git_remote(repository.git)}.url") or str(repository.root),
         zone=local_zone(),
         read_zones=() if lower is None else ("main",),

@@ -6,6 +6,7 @@ so that no file at all is a valid configuration.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -40,11 +41,15 @@ class MailSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The whole file. remote: DVC's own keys of the data remote (endpointurl, region, profile, ...)."""
+    """The whole file. remote: DVC's own keys of the data remote (endpointurl, region, profile, ...).
+
+    secrets: name -> key -> value of what stages may name; the file says where each value is, never the value itself.
+    """
 
     controller: ControllerSettings = ControllerSettings()
     mail: MailSettings = MailSettings()
     remote: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def read_settings(path: Path | None) -> Settings:
@@ -55,14 +60,33 @@ def read_settings(path: Path | None) -> Settings:
         body = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path}: not TOML: {error}") from error
-    unknown = set(body) - {"controller", "mail", "remote"}
+    unknown = set(body) - {"controller", "mail", "remote", "secrets"}
     if unknown:
         raise InvalidInputError(f"{path}: unknown section [{sorted(unknown)[0]}]", hint="see docs/configuration.md")
     return Settings(
         controller=_section(path, "controller", ControllerSettings, body.get("controller", {})),
         mail=_section(path, "mail", MailSettings, body.get("mail", {})),
         remote={str(k): str(v).lower() if isinstance(v, bool) else str(v) for k, v in body.get("remote", {}).items()},
+        secrets={name: _secret(path, name, keys) for name, keys in body.get("secrets", {}).items()},
     )
+
+
+def _secret(path: Path, name: str, keys: Mapping[str, Any]) -> dict[str, str]:
+    """``[secrets.NAME]``: each key is ``{ file = "…" }`` or ``{ env = "…" }``."""
+    values = {}
+    for key, place in keys.items() if isinstance(keys, dict) else ():
+        where = f"{path}: [secrets.{name}] {key}"
+        source = dict(place) if isinstance(place, dict) else {}
+        try:
+            if list(source) == ["file"]:
+                values[key] = Path(source["file"]).read_text().rstrip("\n")
+            elif list(source) == ["env"]:
+                values[key] = os.environ[source["env"]]
+            else:
+                raise InvalidInputError(f"{where}: say where the value is", hint='{ file = "…" } or { env = "…" }')
+        except KeyError as error:
+            raise InvalidInputError(f"{where}: the variable {error.args[0]} is not set") from error
+    return values
 
 
 def _section(path: Path, name: str, kind: Any, values: Mapping[str, Any]) -> Any:

@@ -71,6 +71,8 @@ def test_job_logs_survive_the_job(lab: Lab, gitdata: Program) -> None:
     lab.settle()
     done = gitdata("job", "logs", "upper", cwd=lab.work.path)
     assert done.stdout.count("hello from ") == 2
+    logs = json.loads(gitdata("job", "logs", "upper", "--json", cwd=lab.work.path).stdout)
+    assert sorted(log["log"] for log in logs) == sorted(f"hello from {log['datum']}\n" for log in logs)
     inspected = json.loads(gitdata("job", "inspect", "upper", "--json", cwd=lab.work.path).stdout)
     assert [d["state"] for d in inspected["datum_list"]] == ["success", "success"]
     assert sorted(i for d in inspected["datum_list"] for i in d["inputs"]) == ["images:/a", "images:/b"]
@@ -90,7 +92,8 @@ def test_a_failed_stage_is_seen_waited_for_and_retried(lab: Lab, gitdata: Progra
     lab.stage("all", "echo no good; exit 3", {"pfs": {"repo": "upper", "glob": "/"}}, datum_tries=1)
     lab.push("broken")
     lab.settle()
-    assert gitdata("job", "wait", cwd=work, check=False).returncode == 9
+    waited = gitdata("job", "wait", cwd=work, check=False)
+    assert (waited.returncode, "gitdata job logs --failed all" in waited.stderr) == (9, True)
     assert "no good" in gitdata("job", "logs", "--failed", "all", cwd=work).stdout
     assert gitdata("job", "retry", "upper", cwd=work, check=False).returncode == 5
     gitdata("job", "retry", "all", cwd=work)
@@ -141,3 +144,19 @@ def test_a_failed_run_ends_with_nine(lab: Lab, gitdata: Program) -> None:
     done = gitdata("run", cwd=lab.work.path, check=False)
     assert done.returncode == 9
     assert "failed" in done.stdout
+
+
+def test_a_stage_gets_the_secret_it_names_and_no_record_holds_it(lab: Lab, gitdata: Program) -> None:
+    (lab.root / "key").write_text("s3cret-word\n")
+    config = lab.root / "settings.toml"
+    config.write_text(f'[secrets.api]\nkey = {{ file = "{lab.root}/key" }}\n')
+    lab.stage("upper", "printf %s $KEY | wc -c > /pfs/out/length", {"pfs": {"repo": "images", "glob": "/"}})
+    spec = json.loads((lab.work.path / "stages/upper.json").read_text())
+    spec["transform"]["secrets"] = [{"name": "api", "key": "key", "env_var": "KEY"}]
+    lab.work.write("stages/upper.json", json.dumps(spec))
+    refused = gitdata("run", "upper", cwd=lab.work.path, check=False)
+    assert (refused.returncode, "secret api" in refused.stdout + refused.stderr) == (9, True)
+    gitdata("run", "upper", "--config", str(config), cwd=lab.work.path)
+    assert (lab.work.path / "upper/length").read_text().strip() == "11"
+    kept = [p for p in (lab.work.path / ".dvc/cache").rglob("*") if p.is_file() and b"s3cret-word" in p.read_bytes()]
+    assert kept == []

@@ -43,3 +43,19 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, said: str) -> None:
     file.write_text(text)
     with pytest.raises(InvalidInputError, match=said):
         read_settings(file)
+
+
+def test_secrets_are_read_from_where_the_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "from the environment")
+    (tmp_path / "key").write_text("from a file\n")
+    file = tmp_path / "controller.toml"
+    file.write_text(f'[secrets.api]\nkey = {{ file = "{tmp_path}/key" }}\ntoken = {{ env = "TOKEN" }}\n')
+    assert read_settings(file).secrets == {"api": {"key": "from a file", "token": "from the environment"}}
+
+
+@pytest.mark.parametrize("place", ['"literal"', '{ env = "NOT_SET" }', '{ file = "a", env = "b" }'])
+def test_a_secret_is_never_written_into_the_file(tmp_path: Path, place: str) -> None:
+    file = tmp_path / "controller.toml"
+    file.write_text(f"[secrets.api]\nkey = {place}\n")
+    with pytest.raises(InvalidInputError, match=r"secrets\.api"):
+        read_settings(file)
