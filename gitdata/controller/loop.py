@@ -78,6 +78,7 @@ class Controller:
         self.problems: dict[str, GitdataError] = {}  # branch -> what keeps it from its end, as of the last turn
         self.nonce = uuid4().hex
         self._archive_after = 0.0  # on the monotonic clock
+        self._moved: dict[str, str | None] = {}  # refs that this turn's own pushes moved
         self._said: dict[str, str] = {}
 
     # ------------------------------------------------------------------------------------------------------- a turn
@@ -95,16 +96,18 @@ class Controller:
         self.problems.clear()
         requests = self._requests()
         wanted: set[str] = set()
-        busy = False
+        busy, sure = False, True
+        self._moved.clear()
         for branch, tip in sorted(tips.items()):
             try:
                 busy |= self._branch(branch, tip, requests, wanted)
             except GitdataError as error:
                 if error.transient:
                     raise
-                self.problems[branch] = error
+                self.problems[branch], sure = error, False
             self._say_once(f"problem of {branch}", self._problem(branch, tip))
-        self._cancel_unwanted(wanted)
+        if sure:  # else nobody knows which jobs the branch with the error wants
+            self._cancel_unwanted(wanted)
         return busy
 
     def _problem(self, branch: str, tip: str) -> str:
@@ -130,9 +133,10 @@ class Controller:
             return self._refused(memory, branch)
         output = self.remote.refs.get(output_ref(branch))
         mine = {id: r for id, r in requests.items() if r.kind == "retry" and r.branch == branch}
-        commit = self._in_progress(memory, tip)
+        published = published_source(self.site.git, output)
+        commit = self._in_progress(memory, tip, None if mine else published)
         if not commit:
-            done = published_source(self.site.git, output) == tip or memory.settled == (tip, output)
+            done = published == tip or memory.settled == (tip, output)
             if done and not mine:
                 memory.refusals = 0
                 return False
@@ -156,7 +160,9 @@ class Controller:
         if not survey.plans and not survey.error and output is None:
             memory.commit, memory.settled = "", (commit, output)
             return False
-        return not self._publish(memory, survey, mine) and self._refused(memory, branch)
+        if self._publish(memory, survey, mine):
+            return commit != tip
+        return self._refused(memory, branch)
 
     def _refused(self, memory: Progress, branch: str) -> bool:
         """After a refused push: whether another controller may have been quicker, so that it is worth waiting for."""
@@ -168,8 +174,15 @@ class Controller:
         )
         return False
 
-    def _in_progress(self, memory: Progress, tip: str) -> str:
-        """The commit in progress, if it is still wanted: a force push drops it, a newer push only if so configured."""
+    def _in_progress(self, memory: Progress, tip: str, published: str | None) -> str:
+        """The commit in progress, if it is still wanted: a force push drops it, a newer push only if so configured.
+
+        So does another controller that published it, or one after it.
+        """
+        if memory.commit and published == memory.commit:
+            memory.commit = ""
+        if memory.commit and memory.commit != tip and published and self.site.git.is_ancestor(memory.commit, published):
+            memory.commit = ""
         if memory.commit and memory.commit != tip:
             superseded = self.settings.on_supersede == "cancel"
             if superseded or not self.site.git.is_ancestor(memory.commit, tip):
@@ -179,12 +192,10 @@ class Controller:
 
     def _publish(self, memory: Progress, survey: Survey, requests: Mapping[str, Request]) -> bool:
         branch = survey.wish.branch
-        refs = self.remote.refs
+        refs = {**self.remote.refs, **self._moved}
         tips = Tips(refs.get(output_ref(branch)), refs.get(NOTES), refs.get(OUTBOX_REF))
         sends = branch in (self.settings.sends or (self.default,))
-        pushed, commit = publish(
-            self.site, self.driver.facts, survey, tips, sorted(requests), sends=sends, say=self.say
-        )
+        pushed, moved = publish(self.site, self.driver.facts, survey, tips, sorted(requests), sends=sends, say=self.say)
         if not pushed.accepted:
             memory.commit, memory.reason = "", pushed.reason
             memory.refusals += 1
@@ -193,11 +204,12 @@ class Controller:
             if memory.refusals < _REFUSALS:
                 self.say(f"{branch}: the push of the outputs was refused ({pushed.reason}); planning again")
             return False
+        self._moved |= moved
         memory.commit, memory.told, memory.refusals = "", "", 0
         memory.seen.clear()
         for plan in survey.plans.values():
             self.site.executor.forget(plan.job)
-        self.say(f"{branch}: published {commit[:12]}, the outputs of {survey.wish.commit[:12]}")
+        self.say(f"{branch}: published {str(moved[output_ref(branch)])[:12]}, the outputs of {survey.wish.commit[:12]}")
         return True
 
     # -------------------------------------------------------------------------------------------------- housekeeping
@@ -229,9 +241,14 @@ class Controller:
 
     def _cancel_unwanted(self, wanted: set[str]) -> None:
         for name, status in self.site.executor.jobs().items():
-            if name not in wanted and status.state in ("pending", "running"):
+            if name in wanted:
+                continue
+            if status.state in ("pending", "running"):
                 self.say(f"cancel {name}: no commit wants it")
                 self.site.executor.cancel(name)
+            elif status.state == "failed":
+                # A cancelled job, were it wanted again, would count as a failed attempt.
+                self.site.executor.forget(name)
 
     def _say_once(self, about: str, text: str) -> None:
         """Say what is so, when it begins to be so."""

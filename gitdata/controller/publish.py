@@ -83,10 +83,10 @@ def publish(
     *,
     sends: bool,
     say: Callable[[str], None],
-) -> tuple[PushResult, str]:
+) -> tuple[PushResult, dict[str, str | None]]:
     """Push the output commit, the notes, the new messages and the deletion of fulfilled requests; all or nothing.
 
-    ``sends``: whether this branch's messages may be sent. Returns what the remote said and the output commit.
+    ``sends``: whether this branch's messages may be sent. Returns what the remote said and the refs as they then are.
     """
     git, source = site.git, site.git.commit(survey.wish.commit)
     commit = _output_commit(git, survey, source, tips.output, requests)
@@ -105,7 +105,7 @@ def publish(
         if outbox is not None and outbox != tips.outbox:
             updates[OUTBOX_REF] = outbox
     updates |= {f"refs/gitdata/requests/{id}": None for id in requests}
-    return git.push(site.origin, updates), commit
+    return git.push(site.origin, updates), updates
 
 
 def _output_commit(git: Git, survey: Survey, source: Commit, previous: str | None, requests: Sequence[str]) -> str:

@@ -1,0 +1,108 @@
+"""Two controllers, several branches and pushes that cross: nothing is published twice, backwards or left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gitdata.controller.loop import Controller
+from gitdata.controller.serve import serve
+from helpers.lab import Lab, faster
+
+COPY = "cp /pfs/in/* /pfs/out/"
+
+
+@pytest.fixture
+def lab(home: Path, tmp_path: Path) -> Lab:
+    lab = Lab.create(tmp_path)
+    lab.work.write("in/a", "one")
+    lab.stage("copy", COPY)
+    return lab
+
+
+def until(controller: Controller, reached: Callable[[], bool]) -> None:
+    """Turns of one controller until something is so."""
+    end = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < end, controller.driver.site.executor.jobs()
+        controller.turn()
+        time.sleep(0.05)
+
+
+def test_what_another_controller_published_is_not_published_again(lab: Lab) -> None:
+    lab.push("stages")
+    with lab.controller() as late, lab.controller() as early:
+        late.turn()  # has begun the commit
+        serve(early, once=True, stop=threading.Event())
+        tip = lab.tip()
+        serve(late, once=True, stop=threading.Event())
+    assert lab.tip() == tip
+
+
+def test_an_older_commit_is_not_published_over_a_newer_one(lab: Lab) -> None:
+    lab.push("stages")
+    with lab.controller() as late, lab.controller() as early:
+        late.turn()
+        lab.work.write("in/b", "two")
+        newer = lab.push("more")
+        serve(early, once=True, stop=threading.Event())
+        tip = lab.tip()
+        serve(late, once=True, stop=threading.Event())
+    assert lab.tip() == tip
+    assert lab.output().source == newer
+
+
+def test_once_ends_with_the_newest_push_not_with_the_commit_in_progress(lab: Lab) -> None:
+    lab.push("stages")
+    with lab.controller() as controller:
+        controller.turn()
+        lab.work.write("in/b", "two")
+        newer = lab.push("more")
+        serve(controller, once=True, stop=threading.Event())
+    assert lab.output().source == newer
+
+
+def test_two_branches_are_published_in_one_turn(lab: Lab) -> None:
+    lab.push("stages")
+    lab.settle()
+    lab.push("again", branch="x")
+    lab.push("again", branch="y")
+    with lab.controller(faster(branches=("*",))) as controller:
+        controller.turn()
+    assert lab.output("x").stages == lab.output("y").stages == lab.output().stages
+    assert not [line for line in lab.log if "refused" in line]
+
+
+def test_an_error_of_one_branch_cancels_no_job(lab: Lab) -> None:
+    lab.stage("copy", f"sleep 3; {COPY}")
+    lab.push("slow")
+    with lab.controller() as controller:
+        controller.turn()
+        [run] = lab.root.glob("data/gitdata/v1/main/runs/*")
+        damaged = run / ("0" * 64)
+        damaged.write_text("no record")
+        controller.turn()
+        assert controller.problems
+        damaged.unlink()
+        serve(controller, once=True, stop=threading.Event())
+    assert not [line for line in lab.log if "cancel" in line]
+    assert lab.files("copy") == {"a": "one"}
+
+
+def test_a_cancelled_job_that_is_wanted_again_is_no_failed_attempt(lab: Lab) -> None:
+    lab.stage("copy", f"sleep 2; {COPY}")
+    wanted = lab.push("slow")
+    with lab.controller() as controller:
+        controller.turn()
+        lab.work.git("push", "--quiet", "--force", "origin", "HEAD~1:refs/heads/main")
+        until(controller, lambda: not controller.site.executor.jobs())
+        lab.work.git("push", "--quiet", "--force", "origin", f"{wanted}:refs/heads/main")
+        serve(controller, once=True, stop=threading.Event())
+    assert [line for line in lab.log if "cancel" in line]
+    started = [line.split(": ")[1] for line in lab.log if ": start " in line]
+    assert len(started) == 2
+    assert len(set(started)) == 1
