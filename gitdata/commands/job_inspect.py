@@ -6,11 +6,9 @@ import argparse
 import sys
 
 from gitdata.commands.job_list import ago, job_json
-from gitdata.commands.sites import add_zone_option, refresh_quietly, zone_of
+from gitdata.commands.sites import add_zone_option, visit_jobs
 from gitdata.commands.terminal import print_json, printable
 from gitdata.controller.jobs import find_job, job_plan, job_results
-from gitdata.controller.visit import output_commits
-from gitdata.data.repository import Repository
 from gitdata.model import Datum, DatumResult
 
 
@@ -21,10 +19,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    repository = Repository.open()
-    store, zone = zone_of(args, repository)
-    refresh_quietly(repository)
-    row = find_job(store, zone, output_commits(repository.git), args.job)
+    store, zone, commits = visit_jobs(args)
+    row = find_job(store, zone, commits, args.job)
     plan = job_plan(store, zone, row)
     results = job_results(store, zone, plan.stage_key, row.id) if plan else {}
     body = job_json(row) | {

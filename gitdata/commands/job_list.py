@@ -10,11 +10,9 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from gitdata.commands.sites import add_zone_option, refresh_quietly, zone_of
+from gitdata.commands.sites import add_zone_option, visit_jobs
 from gitdata.commands.terminal import duration, print_json, print_table, size
 from gitdata.controller.jobs import JobRow, list_jobs
-from gitdata.controller.visit import output_commits
-from gitdata.data.repository import Repository
 
 COLOURS = {"success": "32", "running": "33", "failed": "31"}
 HEADER = ("ID", "OUTPUT COMMIT", "STAGE", "STARTED", "DURATION", "RESTART", "PROGRESS", "DOWN", "UP", "STATE")
@@ -28,10 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    repository = Repository.open()
-    store, zone = zone_of(args, repository)
-    refresh_quietly(repository)
-    rows = list_jobs(store, zone, output_commits(repository.git), args.limit)
+    store, zone, commits = visit_jobs(args)
+    rows = list_jobs(store, zone, commits, args.limit)
     rows = [row for row in rows if args.stage in (None, row.stage)]
     if args.json:
         print_json([job_json(row) for row in rows])

@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from gitdata.commands.sites import add_zone_option, refresh_quietly, zone_of
+from gitdata.commands.sites import add_zone_option, visit_jobs
 from gitdata.commands.terminal import print_json, printable, say
 from gitdata.controller.jobs import datum_log, find_job, job_plan, job_results
-from gitdata.controller.visit import output_commits
-from gitdata.data.repository import Repository
 from gitdata.model import Datum
 
 
@@ -22,10 +20,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    repository = Repository.open()
-    store, zone = zone_of(args, repository)
-    refresh_quietly(repository)
-    row = find_job(store, zone, output_commits(repository.git), args.job)
+    store, zone, commits = visit_jobs(args)
+    row = find_job(store, zone, commits, args.job)
     plan = job_plan(store, zone, row)
     if plan is None and not args.json:
         say(f"{row.id} ran nothing: all of its datums were known")

@@ -9,7 +9,7 @@ import argparse
 import getpass
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,7 +17,7 @@ from gitdata.backends.layered import LayeredStore
 from gitdata.backends.objects import ObjectStore
 from gitdata.backends.stores import open_store
 from gitdata.controller.site import Site
-from gitdata.controller.visit import current_branch, git_remote, refresh
+from gitdata.controller.visit import OutputCommit, current_branch, git_remote, output_commits, refresh
 from gitdata.data.repository import Repository
 from gitdata.data.transfer import pull_objects
 from gitdata.errors import RemoteError
@@ -35,6 +35,14 @@ def zone_of(args: argparse.Namespace, repository: Repository) -> tuple[ObjectSto
     if args.local:
         return cache_store(repository), local_zone()
     return repository.remote(args.remote), "main"
+
+
+def visit_jobs(args: argparse.Namespace) -> tuple[ObjectStore, str, Iterator[OutputCommit]]:
+    """The store and zone that the options ask for, and the output commits there are now."""
+    repository = Repository.open()
+    store, zone = zone_of(args, repository)
+    refresh_quietly(repository)
+    return store, zone, output_commits(repository.git)
 
 
 def refresh_quietly(repository: Repository) -> None:
