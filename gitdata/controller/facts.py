@@ -7,21 +7,24 @@ always safe. It decides nothing itself (``plan.decide`` does) and writes nothing
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gitdata.controller.plan import StageFacts, StagePlan, blocked, decide
+from gitdata.controller.recorded import read_index, read_records
 from gitdata.controller.site import Site
 from gitdata.controller.sources import Source, Tree
 from gitdata.data.transfer import missing, read_listing
 from gitdata.datums import enumerate_datums
 from gitdata.errors import GitdataError, InvalidInputError, MissingDataError
 from gitdata.formats.dvc import object_key
-from gitdata.formats.index import IndexObject, fold_index, parse_index
-from gitdata.formats.keys import datum_prefix, index_name, run_record_name, runs_prefix
-from gitdata.formats.records import History, RunRecord, fold, parse_record
+from gitdata.formats.index import IndexObject, ranked
+from gitdata.formats.records import History, RunRecord, fold
 from gitdata.identity import stage_key
 from gitdata.model import DatumResult, Listing, Stage, leaves
+
+_PRESENCE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Survey:
 
 
 class Facts:
-    """Reads facts for one site. Its caches hold only immutable objects and presence seen during one survey."""
+    """Reads facts for one site. Its caches hold immutable objects, and presence as seen lately for the same commit."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -65,10 +68,11 @@ class Facts:
         self._records: dict[str, RunRecord] = {}
         self._listings: dict[str, Listing] = {}
         self._proven: set[str] = set()
+        self._proven_for: tuple[str, float] = ("", 0.0)
 
     def survey(self, wish: Wish) -> Survey:
         """Every stage of the commit with its state. Raises RemoteError where the store cannot be asked."""
-        self._proven.clear()
+        self._forget_presence(wish.commit)
         try:
             tree = Tree(self.site.git, wish.commit)
             if self.site.zone == "main":
@@ -117,7 +121,7 @@ class Facts:
                 index=lambda job: self.index(key, job),
                 history=self.history,
                 output_proven=self._output_proven,
-                result_proven=self._results_proven,
+                result_proven=self.results_proven,
                 commit=wish.commit,
                 owner=self.site.owner,
                 preferred=wish.preferred.get(stage.name, ""),
@@ -137,39 +141,27 @@ class Facts:
             self._listings[oid] = read_listing(self.site.store, oid)
         return self._listings[oid]
 
-    def index(self, key: str, job: str) -> dict[str, DatumResult]:
-        """The recorded results of a stage key that may count in ``job``: datum id -> result.
+    def index(self, key: str, job: str) -> dict[str, list[DatumResult]]:
+        """The recorded results of a stage key that may count in ``job``: datum id -> results, the best first.
 
         A failure, and an output that err_cmd gave up on, count only for the attempt that made them.
         """
-        return fold_index(self.index_objects(key), lambda r: r.job == job or (r.failure is None and not r.recovered))
+        return ranked(self.index_objects(key), lambda r: r.job == job or (r.failure is None and not r.recovered))
 
     def index_objects(self, key: str) -> dict[str, IndexObject]:
-        """The segments and packs of a stage key, by name, over all zones that this site reads."""
-        found = {}
-        for zone in self.site.zones:
-            for info in self.site.store.list(datum_prefix(zone, key)):
-                name = index_name(info.key)
-                if name is None:
-                    continue
-                if name not in self._index:
-                    self._index[name] = parse_index(self.site.store.read(info.key), info.key)
-                found[name] = self._index[name]
-        return found
+        """The segments and packs of a stage key that count, by name, over all zones that this site reads."""
+        return read_index(self.site.store, self.site.zones, key, self._index)
 
     def history(self, key: str) -> History:
         """The fold of all records of a run."""
-        found = []
-        for zone in self.site.zones:
-            for info in self.site.store.list(runs_prefix(zone, key)):
-                parts = run_record_name(info.key)
-                if parts is None:
-                    continue
-                name = parts[1]
-                if name not in self._records:
-                    self._records[name] = parse_record(self.site.store.read(info.key), info.key)
-                found.append((name, self._records[name]))
-        return fold(found)
+        return fold(read_records(self.site.store, self.site.zones, key, self._records).items())
+
+    def _forget_presence(self, commit: str) -> None:
+        """Ask the store again for a new commit, and now and then for one that takes long: a turn must stay cheap."""
+        known, since = self._proven_for
+        if commit != known or time.monotonic() - since > _PRESENCE_SECONDS:
+            self._proven.clear()
+            self._proven_for = (commit, time.monotonic())
 
     def _output_proven(self, record: RunRecord) -> bool:
         """Whether a result's listing and every object in it are there; read back, not believed (``dvc gc -c``)."""
@@ -178,9 +170,14 @@ class Facts:
         oid = record.output.oid
         if oid not in self._listings and self.site.store.head(object_key(oid)) is None:
             return False
-        return self._all_there([oid, *(entry.oid for entry in self.listing(oid))])
+        try:
+            listing = self.listing(oid)
+        except (MissingDataError, InvalidInputError):
+            return False  # damaged, or gone since
+        return self._all_there([oid, *(entry.oid for entry in listing)])
 
-    def _results_proven(self, results: Sequence[DatumResult]) -> list[bool]:
+    def results_proven(self, results: Sequence[DatumResult]) -> list[bool]:
+        """For each result of a datum, whether every object of its output is there."""
         self._all_there([entry.oid for result in results for entry in result.outputs])
         return [all(entry.oid in self._proven for entry in result.outputs) for result in results]
 
