@@ -1,0 +1,132 @@
+"""A real registry on loopback, the images that others are made from, and the settings of buildah for it.
+
+Started by testbed.py on the tier ``node``. Dockerfiles stay as they are: buildah finds ``docker.io/library/python:
+3.11-slim-bookworm`` in the local registry, made from Debian packages once and kept in the cache. No other registry
+is asked.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import platform
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cluster.layers import Layer, base_layer, compress, sha256
+from cluster.processes import Server, eventually, free_port, run
+
+BASE = "library/python:3.11-slim-bookworm"
+CONFIG, LAYER = "application/vnd.docker.container.image.v1+json", "application/vnd.docker.image.rootfs.diff.tar.gzip"
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DIGEST = "Docker-Content-Digest"
+
+
+class Registry:
+    """host: what stands before an image's name, for buildah, containerd and pod specs alike."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "registry"
+        self.folder.mkdir()
+        self.port = free_port(wanted=5000)
+        self.host = f"localhost:{self.port}"
+        config: Any = {"version": 0.1, "log": {"level": "warn"}, "http": {"addr": f"127.0.0.1:{self.port}"}}
+        config["storage"] = {"filesystem": {"rootdirectory": str(self.folder / "data")}, "delete": {"enabled": True}}
+        (self.folder / "config.yml").write_text(json.dumps(config))
+        self.server = Server("docker-registry", ["docker-registry", "serve", self.folder / "config.yml"], folder)
+        self.buildah_env = self._buildah_settings()
+
+    def start(self) -> None:
+        self.server.start()
+        eventually("the registry", lambda: self._ask("GET", "/v2/")[0] == 200, needs=[self.server])
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def build(self, context: Path, name: str, *options: str) -> str:
+        """Build a folder with its Dockerfile, push it; the reference with its digest. Layers are kept for the next."""
+        tag, digest = f"{self.host}/{name}", self.folder / "digest"
+        run("buildah", "build", "--layers", *options, "--tag", tag, context, env=self.buildah_env)
+        run("buildah", "push", "--digestfile", digest, tag, env=self.buildah_env)
+        return f"{tag.rpartition(':')[0] if ':' in name else tag}@{digest.read_text().strip()}"
+
+    def push(self, name: str, tag: str, layers: Sequence[Layer], config: dict[str, Any]) -> str:
+        """Push a ready-made image; the reference with its digest."""
+        machine = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+        rootfs = {"type": "layers", "diff_ids": [layer.diff for layer in layers]}
+        about = json.dumps({"architecture": machine, "os": "linux", "config": config, "rootfs": rootfs}).encode()
+        manifest: Any = {"schemaVersion": 2, "mediaType": MANIFEST}
+        manifest["config"] = {"mediaType": CONFIG, "size": len(about), "digest": sha256(about)}
+        self._blob(name, io.BytesIO(about), len(about), sha256(about))
+        manifest["layers"] = []
+        for layer in layers:
+            size = layer.path.stat().st_size
+            manifest["layers"].append({"mediaType": LAYER, "size": size, "digest": layer.digest})
+            with layer.path.open("rb") as data:
+                self._blob(name, data, size, layer.digest)
+        body = json.dumps(manifest).encode()
+        self._ask("PUT", f"/v2/{name}/manifests/{tag}", body, {"Content-Type": MANIFEST})
+        return f"{self.host}/{name}@{sha256(body)}"
+
+    def digest(self, name: str, tag: str) -> str | None:
+        """What a tag means now."""
+        try:
+            return self._ask("HEAD", f"/v2/{name}/manifests/{tag}", None, {"Accept": MANIFEST})[1].get(DIGEST)
+        except LookupError:
+            return None
+
+    def push_pause(self, program: Path) -> str:
+        with tempfile.TemporaryDirectory(dir=self.folder) as made:
+            tar = Path(made, "layer.tar")
+            with tarfile.open(tar, "w") as archive:
+                archive.add(program, "pause")
+            return self.push("pause", "1", [compress(tar)], {"Entrypoint": ["/pause"], "User": "65535:65535"})
+
+    def push_base(self) -> str:
+        """The image that Dockerfiles start from; a minute the first time on a machine."""
+        name, _, tag = BASE.partition(":")
+        path = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+        config = {"Env": [f"PATH={':'.join(path)}", "LANG=C.UTF-8"], "Cmd": ["python3"]}
+        return self.push(name, tag, [base_layer()], config)
+
+    def _blob(self, name: str, data: Any, size: int, digest: str) -> None:
+        place = self._ask("POST", f"/v2/{name}/blobs/uploads/", b"")[1]["Location"]
+        target = place[place.index("/v2/") :]
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        self._ask("PUT", f"{target}{'&' if '?' in target else '?'}digest={digest}", data, headers)
+
+    def _ask(
+        self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, http.client.HTTPMessage]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        try:
+            connection.request(method, target, body, headers or {})
+            answer = connection.getresponse()
+            said = answer.read()
+            if answer.status >= 300:
+                raise LookupError(f"registry: {method} {target}: {answer.status} {said[:300]!r}")
+            return answer.status, answer.headers
+        finally:
+            connection.close()
+
+    def _buildah_settings(self) -> dict[str, str]:
+        """The environment in which buildah (ours or gitdata's) knows only this registry and this folder."""
+        local = f'location = "{self.host}"\ninsecure = true\n'
+        registries = self.folder / "registries.conf"
+        registries.write_text(
+            'unqualified-search-registries = ["docker.io"]\n'
+            f'[[registry]]\nprefix = "docker.io"\n{local}[[registry]]\n{local}'
+        )
+        storage = self.folder / "storage.conf"
+        places = f'graphroot = "{self.folder / "images"}"\nrunroot = "{self.folder / "run"}"\n'
+        storage.write_text(f'[storage]\ndriver = "overlay"\n{places}')
+        return {
+            "CONTAINERS_REGISTRIES_CONF": str(registries),
+            "CONTAINERS_STORAGE_CONF": str(storage),
+            "BUILDAH_ISOLATION": "chroot",
+            "TMPDIR": str(self.folder),
+        }

@@ -1,0 +1,179 @@
+"""A Kubernetes of one node for tests: ``with running("node") as cluster``; as fixtures in fixtures.py.
+
+Three tiers: ``api`` (etcd and API server), ``control`` (and controller-manager, scheduler, a fake kubelet), ``node``
+(and containerd, a real kubelet, a registry). State lies in a temporary folder; what runs ends with this process;
+the machine is left as it was found. As a program it keeps a cluster until Ctrl-C, to look around in.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from cluster import machine, node, programs
+from cluster.api import Api, Object
+from cluster.control import ControlPlane, control_plane
+from cluster.fake_kubelet import FakeKubelet
+from cluster.processes import Server, TestbedError, eventually, run
+from cluster.registry import Registry
+
+Tier = Literal["api", "control", "node"]
+TIERS: Sequence[Tier] = ("api", "control", "node")
+_PREFIX, _LOCK = "gitdata-testbed-", ".lock"
+
+
+@dataclass
+class Cluster:
+    """kubeconfig: the administrator's. gateway: the address of this machine that pods reach (tier node)."""
+
+    tier: Tier
+    folder: Path
+    programs: Path
+    plane: ControlPlane
+    fake: FakeKubelet | None = None
+    node: node.Node | None = None
+    registry: Registry | None = None
+    base: str | None = None  # the image that Dockerfiles start from, by digest
+
+    @property
+    def api(self) -> Api:
+        return self.plane.api()
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.plane.kubeconfig()
+
+    @property
+    def gateway(self) -> str | None:
+        return node.GATEWAY if self.tier == "node" else None
+
+    @property
+    def servers(self) -> dict[str, Server]:
+        """All by name (etcd, kube-apiserver, …), to stop, kill, pause and start in a test of faults."""
+        parts = [*self.plane.servers, *(self.node.servers if self.node else [])]
+        parts += [self.registry.server] if self.registry else []
+        return {server.name: server for server in parts}
+
+    def kubectl(self, *argv: str | Path) -> str:
+        return run(self.programs / "kubectl", "--kubeconfig", self.kubeconfig, *argv)
+
+    def namespace(self, name: str, enforce: str = "restricted") -> str:
+        """A fresh namespace with that Pod Security level; pods can be made in it when this returns."""
+        labels = {"pod-security.kubernetes.io/enforce": enforce}
+        self.api.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels}})
+        if self.plane.controllers:
+            eventually(
+                "the service account", lambda: self.api.get(f"/api/v1/namespaces/{name}/serviceaccounts/default")
+            )
+        return name
+
+    def job(self, namespace: str, name: str) -> Object:
+        return self.api.get(f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}")
+
+    def job_ended(self, namespace: str, name: str, seconds: float = 120) -> dict[str, Any]:
+        """Wait for the Job's end; its status."""
+
+        def ended() -> dict[str, Any]:
+            status: dict[str, Any] = self.job(namespace, name)["status"]
+            kinds = {c["type"] for c in status.get("conditions", []) if c["status"] == "True"}
+            return status if kinds & {"Complete", "Failed"} else {}
+
+        return eventually(f"the end of job {name}", ended, seconds=seconds, needs=list(self.servers.values()))
+
+
+@contextmanager
+def running(tier: Tier) -> Iterator[Cluster]:
+    """Start a cluster, stop it at the end of the block. At most one with real pods on a machine: others wait."""
+    binaries = (programs.build() if programs.BUILD else None) or programs.programs()
+    if reason := programs.why_not(tier):
+        raise TestbedError(reason)
+    assert binaries is not None
+    with ExitStack() as undo:
+        if tier == "node":
+            only = undo.enter_context(Path(tempfile.gettempdir(), "gitdata-node.lock").open("w"))
+            fcntl.flock(only, fcntl.LOCK_EX)
+        sweep()
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        lock = undo.enter_context((folder / _LOCK).open("w"))
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield _start(tier, folder, binaries, undo)
+
+
+def _start(tier: Tier, folder: Path, binaries: Path, undo: ExitStack) -> Cluster:
+    """Everything that is started is first put on ``undo``, in the order that stopping wants."""
+    if tier == "node":
+        programs.install_packages()
+        machine.record(folder)
+        undo.callback(machine.restore, folder)
+        node.make_bridge()
+    gateway = node.GATEWAY if tier == "node" else None
+    plane = control_plane(folder, binaries, controllers=tier != "api", gateway=gateway)
+    cluster = Cluster(tier, folder, binaries, plane)
+    for server in plane.servers:
+        undo.callback(server.stop)
+    plane.etcd.start()
+    plane.apiserver.start()
+    if tier == "node":
+        _start_registry(cluster, undo)  # while the API server is getting ready
+    plane.ready()
+    for server in plane.controllers:
+        server.start()
+    if tier == "node":
+        assert cluster.registry
+        cluster.node = node.Node(folder, binaries, plane, f"{cluster.registry.host}/pause:1")
+        for server in cluster.node.servers:
+            undo.callback(server.stop)
+        cluster.node.start()
+    elif tier == "control":
+        cluster.fake = FakeKubelet(plane.api())
+        undo.callback(cluster.fake.stop)
+        cluster.fake.start()
+    return cluster
+
+
+def _start_registry(cluster: Cluster, undo: ExitStack) -> None:
+    cluster.registry = Registry(cluster.folder)
+    undo.callback(cluster.registry.stop)
+    cluster.registry.start()
+    cluster.registry.push_pause(cluster.programs / "pause")
+    cluster.base = cluster.registry.push_base()
+
+
+def sweep() -> None:
+    """Put away what clusters left whose process was killed: their servers died with it, the rest is still here."""
+    for folder in Path(tempfile.gettempdir()).resolve().glob(f"{_PREFIX}*"):
+        try:
+            with (folder / _LOCK).open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                machine.restore(folder)
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue  # in use, just being made, or another user's
+
+
+def main() -> None:
+    tier = next((tier for tier in TIERS if tier in sys.argv[1:]), None)
+    if tier is None:
+        sys.exit(f"usage: {sys.argv[0]} {'|'.join(TIERS)}")
+    with running(tier) as cluster:
+        print(f"export KUBECONFIG={cluster.kubeconfig}\nPATH={cluster.programs}:$PATH\n# logs: {cluster.folder}/*.log")
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print("stopping")
+
+
+if __name__ == "__main__":
+    main()
