@@ -8,13 +8,26 @@ which nothing takes for objects.
 from __future__ import annotations
 
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
 from gitdata.backends.local import sync_filesystem
 from gitdata.data.hashing import Digest
 
+STALE_SECONDS = 3600  # no writer leaves a scratch file untouched so long: what is older belongs to one that was killed
 FLUSH_AT = 4096  # a longer batch names what it has now and then, so that a kill does not lose all of it
+
+
+def sweep(folder: Path) -> None:
+    """Remove the scratch files in ``folder`` that a killed process left behind."""
+    for entry in os.scandir(folder):
+        if not (entry.name.startswith(".") and entry.name.endswith(".tmp")):
+            continue
+        with suppress(FileNotFoundError):
+            if entry.stat(follow_symlinks=False).st_mtime < time.time() - STALE_SECONDS:
+                os.unlink(entry.path)  # noqa: PTH108  (there may be thousands)
 
 
 class Batch:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gitdata.backends.local import make_folders, sync_folder, write_all
-from gitdata.data.batch import Batch
+from gitdata.data.batch import Batch, sweep
 from gitdata.data.hashing import CHUNK, Digest, Hasher, fingerprint, hash_file
 from gitdata.errors import ConflictError, GitdataError, InvalidInputError, MissingDataError
 from gitdata.formats.dvcdir import object_key, parse_dir
@@ -120,6 +120,7 @@ class Cache:
         """
         folder = self.folder / "files/md5"
         self._make(folder)
+        sweep(folder)
         batch = self._batch = Batch(folder)
         try:
             yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -169,3 +170,14 @@ def test_a_long_batch_names_objects_now_and_then(cache: Cache) -> None:
     with pytest.raises(GitdataError, match="two different contents"):
         add_in_a_batch(cache, *texts, TWIN, bytes(TWIN_2))
     assert len(files(cache)) == FLUSH_AT
+
+
+def test_what_a_killed_process_left_is_swept_and_a_living_one_keeps_its_own(cache: Cache) -> None:
+    folder = cache.folder / "files/md5"
+    folder.mkdir(parents=True)
+    for name, age in ((".aa.tmp", 7200), (".bb.tmp", 60)):
+        (folder / name).write_bytes(b"half")
+        os.utime(folder / name, (time.time() - age,) * 2)
+    with cache.batch():
+        cache.add_bytes(b"whole")
+    assert [path.name for path in folder.iterdir() if path.is_file()] == [".bb.tmp"]
