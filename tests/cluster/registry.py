@@ -23,6 +23,7 @@ from cluster.processes import Server, eventually, free_port, run
 BASE = "library/python:3.11-slim-bookworm"
 CONFIG, LAYER = "application/vnd.docker.container.image.v1+json", "application/vnd.docker.image.rootfs.diff.tar.gzip"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"  # what buildah pushes
 DIGEST = "Docker-Content-Digest"
 
 
@@ -58,7 +59,9 @@ class Registry:
         """Push a ready-made image; the reference with its digest."""
         machine = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
         rootfs = {"type": "layers", "diff_ids": [layer.diff for layer in layers]}
-        about = json.dumps({"architecture": machine, "os": "linux", "config": config, "rootfs": rootfs}).encode()
+        # buildah wants an entry of the history for every layer
+        image = {"architecture": machine, "os": "linux", "config": config, "rootfs": rootfs}
+        about = json.dumps(image | {"history": [{"created_by": "testbed"} for _ in layers]}).encode()
         manifest: Any = {"schemaVersion": 2, "mediaType": MANIFEST}
         manifest["config"] = {"mediaType": CONFIG, "size": len(about), "digest": sha256(about)}
         self._blob(name, io.BytesIO(about), len(about), sha256(about))
@@ -75,7 +78,9 @@ class Registry:
     def digest(self, name: str, tag: str) -> str | None:
         """What a tag means now."""
         try:
-            return self._ask("HEAD", f"/v2/{name}/manifests/{tag}", None, {"Accept": MANIFEST})[1].get(DIGEST)
+            return self._ask("HEAD", f"/v2/{name}/manifests/{tag}", None, {"Accept": f"{MANIFEST}, {OCI_MANIFEST}"})[
+                1
+            ].get(DIGEST)
         except LookupError:
             return None
 
