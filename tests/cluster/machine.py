@@ -74,7 +74,7 @@ def restore(folder: Path) -> None:
     _end(_shims(folder))
     _unmount(folder)
     subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True)
-    for group in _pod_cgroups():
+    for group in pod_cgroups():
         for inner in sorted(group.rglob("*/"), key=lambda p: len(p.parts), reverse=True):
             _remove_folder(inner)
         _remove_folder(group)
@@ -102,20 +102,20 @@ def _left(folder: Path, before: dict[str, Any]) -> list[str]:
     """What is still not as it was."""
     left = [f"process {pid}" for pid in _shims(folder) | _processes_in_pods()]
     left += [f"mount {place}" for place in _mounts(folder)]
-    left += [str(path) for path in (Path("/sys/class/net", BRIDGE), *_pod_cgroups()) if path.exists()]
+    left += [str(path) for path in (Path("/sys/class/net", BRIDGE), *pod_cgroups()) if path.exists()]
     left += [name for name in FOLDERS if name not in before["folders"] and Path(name).exists()]
     left += [name for name, value in before["sysctls"].items() if Path("/proc/sys", name).read_text() != value]
     return left
 
 
-def _pod_cgroups() -> list[Path]:
-    """kubepods of every controller (cgroup v1), or the one (v2); why_not() refused a machine that had some before."""
+def pod_cgroups() -> list[Path]:
+    """kubepods of every controller (cgroup v1), or the one (v2). None may be there before a cluster starts."""
     return [path for pattern in ("kubepods*", "*/kubepods*") for path in CGROUPS.glob(pattern)]
 
 
 def _processes_in_pods() -> set[int]:
     found: set[int] = set()
-    for group in _pod_cgroups():
+    for group in pod_cgroups():
         for listed in group.rglob("cgroup.procs"):
             found.update(map(int, listed.read_text().split()))
     return found

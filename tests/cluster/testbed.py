@@ -33,6 +33,10 @@ TIERS: Sequence[Tier] = ("api", "control", "node")
 _PREFIX, _LOCK = "gitdata-testbed-", ".lock"
 
 
+class CannotRunError(TestbedError):
+    """This machine cannot run the tier; the message says why and how to change it."""
+
+
 @dataclass
 class Cluster:
     """kubeconfig: the administrator's. gateway: the address of this machine that pods reach (tier node)."""
@@ -95,15 +99,17 @@ class Cluster:
 @contextmanager
 def running(tier: Tier) -> Iterator[Cluster]:
     """Start a cluster, stop it at the end of the block. At most one with real pods on a machine: others wait."""
-    binaries = (programs.build() if programs.BUILD else None) or programs.programs()
     if reason := programs.why_not(tier):
-        raise TestbedError(reason)
+        raise CannotRunError(reason)
+    binaries = programs.build() if programs.BUILD else programs.programs()
     assert binaries is not None
     with ExitStack() as undo:
         if tier == "node":
             only = undo.enter_context(Path(tempfile.gettempdir(), "gitdata-node.lock").open("w"))
             fcntl.flock(only, fcntl.LOCK_EX)
-        sweep()
+        sweep(real_pods=tier == "node")
+        if tier == "node" and machine.pod_cgroups():
+            raise CannotRunError("another kubelet runs on this machine (there are kubepods cgroups)")
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         lock = undo.enter_context((folder / _LOCK).open("w"))
@@ -151,13 +157,19 @@ def _start_registry(cluster: Cluster, undo: ExitStack) -> None:
     cluster.base = cluster.registry.push_base()
 
 
-def sweep() -> None:
-    """Put away what clusters left whose process was killed: their servers died with it, the rest is still here."""
+def sweep(*, real_pods: bool) -> None:
+    """Put away what clusters left whose process was killed: their servers died with it, the rest is still here.
+
+    ``real_pods``: those with a real node too; only for who holds the lock, as it takes away bridge and cgroups.
+    """
     for folder in Path(tempfile.gettempdir()).resolve().glob(f"{_PREFIX}*"):
         try:
             with (folder / _LOCK).open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                machine.restore(folder)
+                if (folder / machine.RECORD).exists():
+                    if not real_pods:
+                        continue
+                    machine.restore(folder)
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:
             continue  # in use, just being made, or another user's
