@@ -15,6 +15,9 @@ from typing import Any
 
 from gitdata.errors import InvalidInputError
 
+_MOST = 1_000_000  # also keeps out infinity and what is no number
+_LEAST_POLL = 0.1  # seconds: a poll asks the git server
+
 
 @dataclass(frozen=True, slots=True)
 class ControllerSettings:
@@ -63,6 +66,9 @@ def read_settings(path: Path | None) -> Settings:
     unknown = set(body) - {"controller", "mail", "remote", "secrets"}
     if unknown:
         raise InvalidInputError(f"{path}: unknown section [{sorted(unknown)[0]}]", hint="see docs/configuration.md")
+    for name, section in body.items():
+        if not isinstance(section, dict):
+            raise InvalidInputError(f"{path}: {name} must be a section: [{name}]", hint="see docs/configuration.md")
     return Settings(
         controller=_section(path, "controller", ControllerSettings, body.get("controller", {})),
         mail=_section(path, "mail", MailSettings, body.get("mail", {})),
@@ -105,7 +111,11 @@ def _section(path: Path, name: str, kind: Any, values: Mapping[str, Any]) -> Any
             value = float(value)
         if type(value) is not type(default):
             raise InvalidInputError(f"{where}: must be a {type(default).__name__}, not {value!r}")
+        if isinstance(value, int | float) and not 0 <= value < _MOST:
+            raise InvalidInputError(f"{where}: must be 0 or more, not {value}")
         made[key] = value
+    if made.get("poll_seconds", 1.0) < _LEAST_POLL:
+        raise InvalidInputError(f"{path}: [{name}] poll_seconds: must be at least {_LEAST_POLL}")
     if made.get("on_supersede", "finish") not in ("finish", "cancel"):
         raise InvalidInputError(f"{path}: [{name}] on_supersede: must be finish or cancel")
     return kind(**made)

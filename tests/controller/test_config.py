@@ -36,6 +36,12 @@ def test_every_section_is_read(tmp_path: Path) -> None:
         ('[controller]\nbranches = "main"\n', "branches: must be a list of strings"),
         ('[controller]\non_supersede = "stop"\n', "on_supersede: must be finish or cancel"),
         ("= 1\n", "not TOML"),
+        ("controller = 3\n", "controller must be a section"),
+        ('remote = "s3://x/y"\n', "remote must be a section"),
+        ("[controller]\ncores = -3\n", "cores: must be 0 or more"),
+        ("[controller]\npoll_seconds = nan\n", "poll_seconds: must be 0 or more"),
+        ("[controller]\npoll_seconds = 0\n", "poll_seconds: must be at least"),
+        ("[controller]\nflush_seconds = inf\n", "flush_seconds: must be 0 or more"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, text: str, said: str) -> None:
