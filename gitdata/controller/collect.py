@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 from gitdata.controller.facts import Facts, Survey
 from gitdata.controller.launch import record, workers, write_record
-from gitdata.controller.plan import StagePlan
+from gitdata.controller.plan import StagePlan, first_proven
 from gitdata.controller.site import Site
 from gitdata.errors import InvalidInputError
 from gitdata.formats.dvc import dir_oid, dump_dir, object_key
-from gitdata.formats.index import choose_merge, dump_pack, fold_index
+from gitdata.formats.index import choose_merge, dump_pack, ranked
 from gitdata.formats.keys import datum_prefix, index_key
 from gitdata.formats.provenance import InputRecord, OutputRecord, manifest_sha256, statement
 from gitdata.formats.records import Counts, RunRecord
@@ -38,8 +38,8 @@ def collect(site: Site, facts: Facts, survey: Survey, plan: StagePlan, status: J
 
     ``status`` is what the executor says of ``plan.job``, None if it knows nothing of it.
     """
-    index = fold_index(facts.index_objects(plan.stage_key), lambda result: result.job == plan.job)
-    usable = {**(plan.reused or {}), **{d.id: index[d.id] for d in plan.todo if d.id in index}}
+    made = ranked(facts.index_objects(plan.stage_key), lambda result: result.job == plan.job)
+    usable = {**(plan.reused or {}), **first_proven(made, (d.id for d in plan.todo), facts.results_proven)}
     if len(usable) == len({d.id for d in plan.datums}):
         _finish(site, facts, survey, plan, usable, status, now=now)
         return True
@@ -78,7 +78,7 @@ def _finish(
     result = replace(
         record(plan, survey, "result", finished),
         executor=site.executor.name,
-        cause="" if outcome.output is not None else "user",
+        cause="" if outcome.output is not None else _cause(ordered),
         message=outcome.message,
         state=state,
         output=outcome.output,
@@ -91,6 +91,12 @@ def _finish(
         statement=_statement(site, survey, plan, ordered, outcome, counts, started, finished),
     )
     write_record(site, result)
+
+
+def _cause(results: Sequence[DatumResult]) -> str:
+    """Whose fault a failed run is: another attempt may help only if no datum failed by its own command."""
+    kinds = {r.failure.kind for r in results if r.failure is not None}
+    return "infrastructure" if kinds == {"infrastructure"} else "user"
 
 
 def _merge(site: Site, results: Sequence[DatumResult]) -> Outcome:

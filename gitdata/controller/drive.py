@@ -7,6 +7,7 @@ one stage never do the same datums side by side; the rest is asked of the execut
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from gitdata.controller.collect import collect
 from gitdata.controller.facts import Facts, Survey, Wish
@@ -24,14 +25,37 @@ class Driver:
         self.facts = Facts(site)
         self.live = Live(site, clock)
         self._active: dict[str, str] = {}
+        self._last: dict[str, Survey] = {}
 
     def advance(self, wish: Wish) -> Survey:
         """Do all that can be done for a commit now; the survey that is left. Raises GitdataError."""
-        survey = self.facts.survey(wish)
-        while self._step(survey):
-            survey = self.facts.survey(wish)
+        last = self._last.pop(wish.branch, None)
+        believed = self._believed(last) if last and last.wish == wish else None
+        survey = self.facts.survey(wish, believed)
+        while True:
+            if self._step(survey):
+                believed = self._believed(survey)
+            elif survey.terminal and believed:
+                believed = None  # before anything is published, every byte is asked for once more
+            else:
+                break
+            survey = self.facts.survey(wish, believed)
+        if not survey.terminal:
+            self._last[wish.branch] = survey
         self.live.write()
         return survey
+
+    def _believed(self, survey: Survey) -> Survey:
+        """The part of a survey that needs no second look while its commit is in progress: what has ended or is running.
+
+        Without it, a commit of many stages would have all of its results proven again for each stage that ends.
+        """
+        plans = {name: plan for name, plan in survey.plans.items() if plan.terminal or self._is_active(plan.job)}
+        return replace(survey, plans=plans)
+
+    def _is_active(self, job: str) -> bool:
+        status = self.site.executor.status(job) if job else None
+        return status is not None and status.state in ("pending", "running")
 
     def _step(self, survey: Survey) -> bool:
         """True if a result was written, so that the survey is old."""
@@ -51,8 +75,7 @@ class Driver:
 
     def _may_start(self, plan: StagePlan) -> bool:
         """One active job per stage key, and not before the backoff of a failed attempt is over."""
-        other = self._active.get(plan.stage_key)
-        status = self.site.executor.status(other) if other else None
-        if other != plan.job and status is not None and status.state in ("pending", "running"):
+        other = self._active.get(plan.stage_key, "")
+        if other != plan.job and self._is_active(other):
             return False
         return self.clock() >= plan.not_before

@@ -7,7 +7,6 @@ always safe. It decides nothing itself (``plan.decide`` does) and writes nothing
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -24,7 +23,7 @@ from gitdata.formats.records import History, RunRecord, fold
 from gitdata.identity import stage_key
 from gitdata.model import DatumResult, Listing, Stage, leaves
 
-_PRESENCE_SECONDS = 300.0
+_TREES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +59,24 @@ class Survey:
 
 
 class Facts:
-    """Reads facts for one site. Its caches hold immutable objects, and presence as seen lately for the same commit."""
+    """Reads facts for one site. Its caches hold only immutable objects and presence seen during one survey."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
+        self._trees: dict[str, Tree] = {}
         self._index: dict[str, IndexObject] = {}
         self._records: dict[str, RunRecord] = {}
         self._listings: dict[str, Listing] = {}
         self._proven: set[str] = set()
-        self._proven_for: tuple[str, float] = ("", 0.0)
 
-    def survey(self, wish: Wish) -> Survey:
-        """Every stage of the commit with its state. Raises RemoteError where the store cannot be asked."""
-        self._forget_presence(wish.commit)
+    def survey(self, wish: Wish, believed: Survey | None = None) -> Survey:
+        """Every stage of the commit with its state. Raises RemoteError where the store cannot be asked.
+
+        believed: what is left of an earlier survey of the same wish and needs no second look.
+        """
+        self._proven.clear()
         try:
-            tree = Tree(self.site.git, wish.commit)
+            tree = self._tree(wish.commit)
             if self.site.zone == "main":
                 tree.check_remote(self.site.store.url)
             stages = _wanted(tree.pipeline(wish.default_branch), wish.only)
@@ -82,12 +84,21 @@ class Facts:
             return Survey(wish, error=error.message)
         names = {stage.name for stage in stages}
         plans: dict[str, StagePlan] = {}
-        sources: dict[str, Source] = {}
+        sources = dict(believed.sources) if believed else {}
         for stage in stages:
             repos = {leaf.repo for leaf in leaves(stage.input)}
             upstream = {repo: plans[repo] for repo in sorted(repos & names)}
-            plans[stage.name] = blocked(stage, upstream) or self._plan(stage, wish, tree, upstream, sources)
+            plan = believed.plans.get(stage.name) if believed else None
+            plans[stage.name] = plan or blocked(stage, upstream) or self._plan(stage, wish, tree, upstream, sources)
         return Survey(wish, plans, sources)
+
+    def _tree(self, commit: str) -> Tree:
+        """The tree of a commit; those of the last few commits are kept with what was read of them."""
+        tree = self._trees.pop(commit, None) or Tree(self.site.git, commit)
+        self._trees[commit] = tree
+        while len(self._trees) > _TREES:
+            del self._trees[next(iter(self._trees))]
+        return tree
 
     def _plan(
         self,
@@ -155,13 +166,6 @@ class Facts:
     def history(self, key: str) -> History:
         """The fold of all records of a run."""
         return fold(read_records(self.site.store, self.site.zones, key, self._records).items())
-
-    def _forget_presence(self, commit: str) -> None:
-        """Ask the store again for a new commit, and now and then for one that takes long: a turn must stay cheap."""
-        known, since = self._proven_for
-        if commit != known or time.monotonic() - since > _PRESENCE_SECONDS:
-            self._proven.clear()
-            self._proven_for = (commit, time.monotonic())
 
     def _output_proven(self, record: RunRecord) -> bool:
         """Whether a result's listing and every object in it are there; read back, not believed (``dvc gc -c``)."""

@@ -6,7 +6,7 @@ give the same decision on every machine, which is what makes two controllers agr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -18,6 +18,7 @@ State: TypeAlias = Literal["known", "run", "waiting", "failed", "unrunnable"]
 
 INFRASTRUCTURE_ATTEMPTS = 3
 _BACKOFF_MS = 2_000
+_LONGEST_BACKOFF_MS = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class StagePlan:
 class StageFacts:
     """All that the decision needs once the inputs of a stage are listed.
 
-    index: for a job's name, datum id -> result of the stage key that may count in it. history: records of a run key.
+    index: for a job's name, datum id -> results of the stage key that may count in it, the best first. history: records
+    of a run key.
     output_proven, result_proven: whether every object of an output, or of each result, is there.
     preferred: the result that the branch's output tip names, "" for none. retried: names of jobs whose retry was asked.
     owner: the remote URL and zone, which go into job names.
@@ -63,7 +65,7 @@ class StageFacts:
     environment: Environment
     stage_key: str
     datums: tuple[Datum, ...]
-    index: Callable[[str], Mapping[str, DatumResult]]
+    index: Callable[[str], Mapping[str, Sequence[DatumResult]]]
     history: Callable[[str], History]
     output_proven: Callable[[RunRecord], bool]
     result_proven: Callable[[Sequence[DatumResult]], Sequence[bool]]
@@ -107,12 +109,12 @@ def decide(facts: StageFacts) -> StagePlan:
     known = _known_result(facts, history)
     if known:
         why = f"its {_count(facts.datums)} and its code are those of {known[1].job}"
+        if not facts.datums:
+            why = "its globs match nothing: the output is empty"
         return replace(base, state="known", why=why, result=known)
 
     index = facts.index(job)
-    results = [index[d.id] for d in facts.datums if d.id in index]
-    proven = facts.result_proven(results)
-    reused = {r.datum: r for r, there in zip(results, proven, strict=True) if there}
+    reused = first_proven(index, (d.id for d in facts.datums), facts.result_proven)
     todo = tuple(d for d in facts.datums if d.id not in reused)
 
     base = replace(base, todo=todo, reused=reused)
@@ -120,6 +122,20 @@ def decide(facts: StageFacts) -> StagePlan:
     if stopped:
         return replace(base, state="failed", why=stopped, result=history.last_failure)
     return replace(base, why=_why(facts, index, todo), not_before=_not_before(history, facts.commit))
+
+
+def first_proven(
+    results: Mapping[str, Sequence[DatumResult]],
+    datums: Iterable[str],
+    proven: Callable[[Sequence[DatumResult]], Sequence[bool]],
+) -> dict[str, DatumResult]:
+    """Of each datum the best result whose bytes are there."""
+    candidates = [result for id in datums for result in results.get(id, ())]
+    found: dict[str, DatumResult] = {}
+    for result, there in zip(candidates, proven(candidates), strict=True):
+        if there:
+            found.setdefault(result.datum, result)
+    return found
 
 
 def _known_result(facts: StageFacts, history: History) -> tuple[str, RunRecord] | None:
@@ -148,10 +164,13 @@ def _stopped(facts: StageFacts, history: History, execution: str) -> str:
 
 def _not_before(history: History, commit: str) -> int:
     failed = [r for _, r in history.failures if r.cause == "infrastructure" and r.commit == commit]
-    return max(r.time for r in failed) + _BACKOFF_MS * 2 ** (len(failed) - 1) if failed else 0
+    if not failed:
+        return 0
+    pause = min(_LONGEST_BACKOFF_MS, _BACKOFF_MS << min(len(failed) - 1, 20))
+    return max(r.time for r in failed) + pause
 
 
-def _why(facts: StageFacts, index: Mapping[str, DatumResult], todo: Sequence[Datum]) -> str:
+def _why(facts: StageFacts, index: Mapping[str, Sequence[DatumResult]], todo: Sequence[Datum]) -> str:
     if not facts.datums:
         return "its globs match nothing: the output will be empty"
     if not index:

@@ -38,6 +38,7 @@ class Tree:
 
     def __init__(self, git: Git, commit: str) -> None:
         self.git, self.commit = git, commit
+        self._git_sources: dict[str, Source] = {}
         self.entries = {entry.path: entry for entry in git.ls_tree(commit)}
         names = [path for path in self.entries if path.endswith(".dvc") and not path.startswith(".dvc/")]
         texts = git.blobs(self.entries[path].sha for path in names)
@@ -91,7 +92,9 @@ class Tree:
             name = posixpath.basename(repo)
             files = read_listing(store, output.oid) if output.is_dir else (_single(name, output),)
             return Source(repo, "pointer", output.oid, files, {})
-        return self._git_source(repo)
+        if repo not in self._git_sources:
+            self._git_sources[repo] = self._git_source(repo)
+        return self._git_sources[repo]
 
     def _git_source(self, repo: str) -> Source:
         below = {

@@ -135,22 +135,29 @@ def _failure(f: Fields) -> Failure:
 def fold_index(
     objects: Mapping[str, IndexObject], usable: Callable[[DatumResult], bool] | None = None
 ) -> dict[str, DatumResult]:
-    """What the objects, by name, say of each datum together.
+    """What the objects, by name, say of each datum together: the first of its ``ranked`` results."""
+    return {datum: results[0] for datum, results in ranked(objects, usable).items()}
+
+
+def ranked(
+    objects: Mapping[str, IndexObject], usable: Callable[[DatumResult], bool] | None = None
+) -> dict[str, list[DatumResult]]:
+    """Every result of each datum, the one that counts first; the next counts where its bytes are gone.
 
     A success, then a recovered datum, then a failure; of equals the one in a pack, then the one in the object with the
-    smaller name. ``usable`` refuses results: those without their bytes, failures of another attempt (``job``).
+    smaller name. ``usable`` refuses results: failures of another attempt (``job``), say.
     """
     replaced = {name for o in objects.values() for name in o.replaces}
-    folded: dict[str, DatumResult] = {}
+    found: dict[str, list[DatumResult]] = {}
     ordered = sorted((n for n in objects if n not in replaced), key=lambda n: (objects[n].kind != "pack", n))
     for name in ordered:
         for result in objects[name].results:
-            known = folded.get(result.datum)
-            if known is not None and _rank(known) <= _rank(result):
-                continue
             if usable is None or usable(result):
-                folded[result.datum] = result
-    return folded
+                found.setdefault(result.datum, []).append(result)
+    for results in found.values():
+        if len(results) > 1:
+            results.sort(key=_rank)
+    return found
 
 
 def _rank(result: DatumResult) -> int:

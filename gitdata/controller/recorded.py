@@ -1,0 +1,80 @@
+"""Recorded: reading back what workers and controllers wrote of runs: the datum index and the run records.
+
+Called by ``facts`` while planning, by ``jobs`` and ``lineage`` for people. What is new is fetched many objects at once:
+one by one, a store with latency would take minutes. ``known`` is the caller's cache of what it read before; objects are
+named by their content, so it is never stale. Writes nothing and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from gitdata.backends.objects import ObjectStore
+from gitdata.formats.index import IndexObject, parse_index
+from gitdata.formats.keys import datum_prefix, index_name, run_record_name, runs_prefix
+from gitdata.formats.records import RunRecord, parse_record
+
+_AT_ONCE = 16
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+def many(work: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
+    """``map`` over threads, in order; raises the first error."""
+    todo = list(items)
+    if len(todo) < 2:
+        return [work(item) for item in todo]
+    with ThreadPoolExecutor(min(_AT_ONCE, len(todo))) as pool:
+        return list(pool.map(work, todo))
+
+
+def read_index(
+    store: ObjectStore, zones: Sequence[str], stage_key: str, known: dict[str, IndexObject], *, replaced: bool = False
+) -> dict[str, IndexObject]:
+    """The segments and packs of a stage key by name: newest packs first, without what they replace.
+
+    replaced: these too, for what earlier attempts came to.
+    """
+    infos = {}
+    for zone in zones:
+        for info in store.list(datum_prefix(zone, stage_key)):
+            name = index_name(info.key)
+            if name is not None:
+                infos[name] = info
+
+    def read(name: str) -> IndexObject:
+        return known[name] if name in known else parse_index(store.read(infos[name].key), infos[name].key)
+
+    found: dict[str, IndexObject] = {}
+    taken: set[str] = set()
+    packs = [name for name in infos if name.startswith("pack-")]
+    for name in sorted(packs, key=lambda name: (infos[name].modified, name), reverse=True):
+        if replaced or name not in taken:
+            found[name] = read(name)
+            taken.update(found[name].replaces)
+    segments = [name for name in infos if name.startswith("seg-") and (replaced or name not in taken)]
+    found |= zip(segments, many(read, segments), strict=True)
+    known |= found
+    if not replaced:
+        for name in taken:
+            known.pop(name, None)
+            found.pop(name, None)
+    return found
+
+
+def read_records(
+    store: ObjectStore, zones: Sequence[str], run_key: str, known: dict[str, RunRecord]
+) -> dict[str, RunRecord]:
+    """The records of a run by name."""
+    keys = {}
+    for zone in zones:
+        for info in store.list(runs_prefix(zone, run_key)):
+            parts = run_record_name(info.key)
+            if parts is not None:
+                keys[parts[1]] = info.key
+    new = [name for name in keys if name not in known]
+    known |= zip(new, many(lambda name: parse_record(store.read(keys[name]), keys[name]), new), strict=True)
+    return {name: known[name] for name in keys}
