@@ -1,0 +1,55 @@
+"""What the controller's configuration says about the cluster. Made by the commands, read by executors.kubernetes*."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gitdata.identity import canonical, sha256
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesSettings:
+    """Nothing of a commit is in here; every default is safe.
+
+    worker_image: by digest. store_secret: the Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and perhaps
+    AWS_SESSION_TOKEN. secrets: those that stages may name. registries: where images may come from, () for anywhere.
+    user: who runs pods (uid, gid). allow_root: whether a stage may ask to be root, if the namespace allows it too.
+    cpu, memory, disk: of stages that do not say; agent_*: of the sidecar. queue: of Kueue.
+    stuck_seconds: how long a pod may fail to start, unschedulable_seconds: how long it may wait for a node.
+    """
+
+    namespace: str
+    worker_image: str
+    store_url: str
+    store_options: Mapping[str, str] = field(default_factory=dict)
+    store_secret: str = "gitdata-store"
+    zone: str = "main"
+    service_account: str = ""
+    pull_secrets: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    registries: tuple[str, ...] = ()
+    user: tuple[int, int] = (65532, 65532)
+    allow_root: bool = False
+    cpu: str = "250m"
+    memory: str = "1Gi"
+    disk: str = "4Gi"
+    agent_cpu: str = "100m"
+    agent_memory: str = "512Mi"
+    gpu: str = "nvidia.com/gpu"
+    queue: str = ""
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Mapping[str, Any], ...] = ()
+    flush_seconds: float = 60.0
+    stuck_seconds: float = 300.0
+    unschedulable_seconds: float = 3600.0
+    refresh_seconds: float = 2.0
+    platform: str = "linux/amd64"
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def owner(self) -> str:
+        """Whose jobs these are: one remote's trust zone. A controller lists and cancels no others."""
+        whose = {"v": 1, "kind": "owner", "remote": self.store_url, "zone": self.zone}
+        return sha256(canonical(whose))[:40]
