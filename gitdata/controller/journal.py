@@ -70,7 +70,11 @@ class Journal:
 
     def read(self) -> None:
         for line in self.path.read_bytes().split(b"\n")[:-1]:  # what a crash tore off at the end was never begun
-            self._take(line)
+            try:
+                self._take(line)
+            except (ValueError, TypeError, IndexError):
+                self.called |= self.claimed  # damaged: nothing of it is provably unsent any more
+                return
 
     def _take(self, line: bytes) -> None:
         word, *rest = json.loads(line)

@@ -19,7 +19,7 @@ from gitdata.controller.site import Site
 from gitdata.controller.sources import Tree
 from gitdata.data.transfer import read_object
 from gitdata.datums import match
-from gitdata.errors import InvalidInputError
+from gitdata.errors import InvalidInputError, MissingDataError
 from gitdata.formats.dvc import dump_pointer, parse_pointer
 from gitdata.formats.outbox import Message, new_message, parse_message_file
 from gitdata.formats.provenance import note_line
@@ -183,6 +183,14 @@ def _ident(name: str, dated: str) -> str:
     return f"{name} {' '.join(dated.rsplit(' ', 2)[1:])}"
 
 
+def _message_oids(facts: Facts, glob: str, oid: str) -> frozenset[str]:
+    """The messages of an earlier output. Where it is gone, none: the outbox still knows what it has seen."""
+    try:
+        return frozenset(e.oid for _, entries in match(glob, facts.listing(oid)) for e in entries)
+    except MissingDataError:
+        return frozenset()
+
+
 def _messages(
     site: Site,
     facts: Facts,
@@ -195,7 +203,7 @@ def _messages(
     notify = plan.stage.notify
     if notify is None or plan.state != "known":
         return []
-    old = {e.oid for _, es in match(notify.glob, facts.listing(before.output.oid)) for e in es} if before else set()
+    old = _message_oids(facts, notify.glob, before.output.oid) if before else frozenset()
     found = []
     seconds = int(source.committer.rsplit(" ", 2)[1])
     for _, entries in match(notify.glob, facts.output_listing(plan)):

@@ -34,7 +34,7 @@ class Source:
 
 
 class Tree:
-    """The files of one commit, with the pointers among them."""
+    """The files of one commit, with the pointers among them. unreadable: what is wrong with a pointer, or ""."""
 
     def __init__(self, git: Git, commit: str) -> None:
         self.git, self.commit = git, commit
@@ -44,8 +44,13 @@ class Tree:
         texts = git.blobs(self.entries[path].sha for path in names)
         self.outputs: dict[str, Output] = {}
         self.generated: dict[str, dict[str, str]] = {}
+        self.unreadable = ""
         for name in names:
-            pointer = parse_pointer(texts[self.entries[name].sha], name)
+            try:
+                pointer = parse_pointer(texts[self.entries[name].sha], name)
+            except InvalidInputError as error:
+                self.unreadable = self.unreadable or error.message
+                continue
             folder = posixpath.normpath(posixpath.join(posixpath.dirname(name), pointer.wdir))
             for out in pointer.outs:
                 path = posixpath.normpath(posixpath.join(folder, out.path))
@@ -55,6 +60,8 @@ class Tree:
 
     def pipeline(self, default_branch: str) -> tuple[Stage, ...]:
         """The stages in topological order. Raises InvalidInputError with a line per problem."""
+        if self.unreadable:
+            raise InvalidInputError(self.unreadable)
         specs = [path for path in self.entries if is_spec(path)]
         linked = [path for path in specs if not self.entries[path].mode.startswith("100")]
         if linked:

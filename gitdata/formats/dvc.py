@@ -101,7 +101,7 @@ class Pointer:
     @property
     def generated(self) -> bool:
         """Whether a controller wrote it: its data is a stage's output, never an input."""
-        return "gitdata" in self.meta
+        return isinstance(self.meta.get("gitdata"), Mapping)
 
 
 def output_path(name: str, pointer: Pointer, out: Output) -> str:

@@ -109,9 +109,9 @@ def parse_record(data: bytes, name: str) -> RunRecord:
             restarts=int(body.get("restarts", 0)),
             started=int(body.get("started", 0)),
             finished=int(body.get("finished", 0)),
-            statement=body.get("statement", {}),
+            statement=dict(body.get("statement", {})),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InvalidInputError(f"{name}: not a run record ({error!r})") from error
 
 

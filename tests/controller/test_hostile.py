@@ -1,0 +1,116 @@
+"""What a hostile or unlucky commit, store or disk gives the controller ends in a line, never in a loop or a death."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gitdata.backends.git import Git
+from gitdata.controller.journal import abandoned
+from gitdata.controller.publish import generated_pointers
+from gitdata.controller.recorded import read_index
+from gitdata.errors import InvalidInputError
+from gitdata.formats.index import dump_pack, dump_segment, object_name
+from gitdata.formats.keys import index_key
+from gitdata.formats.records import parse_record
+from gitdata.model import DatumResult
+from helpers.lab import Lab
+from helpers.machine import Repo
+
+COPY = "cp /pfs/in/* /pfs/out/"
+KEY = "1" * 64
+
+
+@pytest.fixture
+def lab(home: Path, tmp_path: Path) -> Lab:
+    lab = Lab.create(tmp_path)
+    lab.work.write("in/a", "one")
+    lab.stage("copy", COPY)
+    return lab
+
+
+@pytest.mark.parametrize("text", ["outs: 3\n", "outs:\n- {md5: x, path: ../../etc}\n", "\xff"])
+def test_a_pointer_that_cannot_be_read_is_recorded_and_stops_nothing(lab: Lab, text: str) -> None:
+    lab.push("good")
+    lab.settle()
+    lab.work.write("bad.dvc", text)
+    bad = lab.push("bad")
+    lab.settle()
+    assert lab.output().source == bad
+    assert "bad.dvc" in lab.output().error
+    assert lab.files("copy") == {"a": "one"}
+    (lab.work.path / "bad.dvc").unlink()
+    lab.push("repaired")
+    lab.settle()
+    assert lab.states() == {"copy": "success"}
+
+
+def test_meta_that_only_looks_like_ours_is_no_output(lab: Lab) -> None:
+    lab.work.write(
+        "x.dvc",
+        "outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e\n  size: 0\n  hash: md5\n  path: x\nmeta:\n  gitdata: 3\n",
+    )
+    lab.push("meta")
+    lab.settle()
+    assert lab.states() == {"copy": "success"}
+
+
+def test_lost_outputs_of_a_stage_that_never_makes_the_same_twice_are_made_again(lab: Lab) -> None:
+    lab.stage("copy", "head -c 8 /dev/urandom | od -An -tx1 > /pfs/out/random")
+    lab.push("random")
+    lab.settle()
+    before = lab.files("copy")
+    for file in lab.root.joinpath("data/files/md5").glob("*/*"):
+        file.unlink()
+    lab.work.write("README", "words")
+    lab.push("readme")
+    lab.settle()
+    assert lab.files("copy").keys() == before.keys()
+    assert lab.files("copy") != before
+
+
+def test_a_damaged_listing_is_made_again(lab: Lab) -> None:
+    lab.push("stages")
+    lab.settle()
+    oid = generated_pointers(lab.origin, lab.tip())["copy"].output.oid
+    damaged = lab.root / "data/files/md5" / oid[:2] / oid[2:]
+    damaged.chmod(0o644)
+    damaged.write_text("[]")
+    lab.work.write("README", "words")
+    lab.push("readme")
+    lab.settle()
+    assert lab.files("copy") == {"a": "one"}
+
+
+def test_a_datum_whose_input_is_missing_is_tried_again(lab: Lab) -> None:
+    lab.work.write("in.dvc", "outs:\n- md5: 0cc175b9c0f1b6a831c399e269772661\n  size: 1\n  hash: md5\n  path: data\n")
+    lab.stage("copy", "cp /pfs/data/* /pfs/out/", {"pfs": {"repo": "data", "glob": "/*"}})
+    lab.push("no data")
+    said = lab.settle()
+    assert len(lab.started(said)) == 3
+    assert lab.states() == {"copy": "failed"}
+
+
+def test_what_a_pack_replaced_is_not_read(lab: Lab) -> None:
+    store = lab.store
+    segment = dump_segment(KEY, [DatumResult("2" * 64, job="j-1")])
+    pack = dump_pack(KEY, [DatumResult("2" * 64, job="j-1")], [object_name(segment)])
+    for data in (segment, pack):
+        store.write(index_key("main", KEY, object_name(data)), data)
+    assert list(read_index(store, ["main"], KEY, {})) == [object_name(pack)]
+    assert len(read_index(store, ["main"], KEY, {}, replaced=True)) == 2
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"v":1,"kind":"started","attempt":1e999}', b"[]", b"\xff"])
+def test_a_hostile_record_is_one_error(body: bytes) -> None:
+    with pytest.raises(InvalidInputError, match="not a run record"):
+        parse_record(body, "r")
+
+
+def test_a_damaged_journal_claims_nothing_unsent(repo: Repo) -> None:
+    folder = repo.path / ".git/gitdata/deliveries"
+    folder.mkdir(parents=True)
+    (folder / "n.jsonl").write_bytes(b'["claim","a"]\n\0\0\0\n["claim","b"]\n')
+    [journal] = abandoned(Git(repo.path))
+    assert not journal.unsent("a")
