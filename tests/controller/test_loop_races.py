@@ -11,6 +11,7 @@ import pytest
 
 from gitdata.controller.loop import Controller
 from gitdata.controller.serve import serve
+from gitdata.identity import sha256
 from helpers.lab import Lab, faster
 
 COPY = "cp /pfs/in/* /pfs/out/"
@@ -83,11 +84,11 @@ def test_an_error_of_one_branch_cancels_no_job(lab: Lab) -> None:
     with lab.controller() as controller:
         controller.turn()
         [run] = lab.root.glob("data/gitdata/v1/main/runs/*")
-        damaged = run / ("0" * 64)
-        damaged.write_text("no record")
+        newer = run / sha256(body := b'{"v":2}')
+        newer.write_bytes(body)
         controller.turn()
         assert controller.problems
-        damaged.unlink()
+        newer.unlink()
         serve(controller, once=True, stop=threading.Event())
     assert not [line for line in lab.log if "cancel" in line]
     assert lab.files("copy") == {"a": "one"}
