@@ -1,0 +1,246 @@
+"""Which image a reference means: its digest for one platform, asked of its registry over HTTP. Standard library only.
+
+Called by executors.kubernetes while planning. References come from commits: they are parsed strictly, reach only the
+registries that the configuration allows, and never choose where credentials are sent: a token comes from the realm
+that the registry itself names, over https unless the registry is on this machine.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from typing import IO, Any
+
+from gitdata.errors import InvalidInputError, RemoteError
+
+_REFERENCE = re.compile(
+    r"(?P<host>[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?)/"
+    r"(?P<path>[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*)"
+    r"(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+_SECONDS = 15
+_MAX_BYTES = 4 << 20
+_INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
+_MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
+_PARAMETER = re.compile(r'([a-z_]+)="([^"]*)"')
+_HERE = ("localhost", "127.0.0.1", "::1")
+_KNOWN_API = {"docker.io": "https://registry-1.docker.io"}  # the one registry whose API has another host
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """``host/path:tag@digest``; tag and digest may be empty."""
+
+    host: str
+    path: str
+    tag: str = ""
+    digest: str = ""
+
+    @property
+    def pinned(self) -> str:
+        return f"{self.host}/{self.path}@{self.digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Registries:
+    """allowed: prefixes such as ``registry.example/team``, () for any. mirrors: host -> base URL of its API.
+
+    logins: host -> (user, password).
+    """
+
+    allowed: tuple[str, ...] = ()
+    mirrors: Mapping[str, str] | None = None
+    logins: Mapping[str, tuple[str, str]] | None = None
+    platform: str = "linux/amd64"
+
+
+def parse_reference(text: str) -> Reference:
+    """Raises InvalidInputError. The registry must be named: what a short name means depends on the machine."""
+    match = _REFERENCE.fullmatch(text)
+    if not match or len(match["path"]) > 255 or not _is_host(match["host"]):
+        raise InvalidInputError(
+            f"image {text[:200]!r} is neither a folder of this commit nor an image with its registry",
+            hint="write registry/name:tag or registry/name@sha256:…, such as docker.io/library/python:3.11",
+        )
+    return Reference(match["host"], match["path"], match["tag"] or "", match["digest"] or "")
+
+
+def check_allowed(reference: Reference, allowed: tuple[str, ...]) -> None:
+    name = f"{reference.host}/{reference.path}"
+    if allowed and not any(name == one.rstrip("/") or name.startswith(one.rstrip("/") + "/") for one in allowed):
+        raise InvalidInputError(
+            f"image {name}: this controller takes no images from there", hint=f"allowed: {', '.join(allowed)}"
+        )
+
+
+def resolve(text: str, registries: Registries) -> Reference:
+    """The reference with the digest of the image for the platform. One that has a digest is not asked for.
+
+    Raises InvalidInputError (no such image, none for the platform), RemoteError (the registry's words).
+    """
+    reference = parse_reference(text)
+    check_allowed(reference, registries.allowed)
+    if reference.digest:
+        return reference
+    asked = _Asked(reference, registries)
+    kind, body = asked.manifest(reference.tag or "latest")
+    digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+    if kind in _INDEXES:
+        digest = _for_platform(text, _object(text, body), registries.platform)
+    elif kind not in _MANIFESTS:
+        raise InvalidInputError(f"image {text}: its registry calls it {kind[:80]!r}, which is no image")
+    return Reference(reference.host, reference.path, reference.tag, digest)
+
+
+def read_logins(file: Path) -> dict[str, tuple[str, str]]:
+    """The logins of a Docker configuration (``config.json``, also the body of a pull secret)."""
+    try:
+        auths = json.loads(file.read_bytes()).get("auths", {})
+        logins = {}
+        for host, entry in auths.items():
+            user, _, password = base64.b64decode(entry.get("auth", "")).decode().partition(":")
+            host = host.removeprefix("https://").removesuffix("/").removesuffix("/v1").removesuffix("/v2")
+            logins["docker.io" if host == "index.docker.io" else host] = (
+                entry.get("username") or user,
+                entry.get("password") or password,
+            )
+    except (ValueError, AttributeError) as error:
+        raise InvalidInputError(f"{file}: no Docker configuration: {error}") from error
+    return {host: login for host, login in logins.items() if login[0]}
+
+
+class _Asked:
+    """One registry, with what it wants of us."""
+
+    def __init__(self, reference: Reference, registries: Registries) -> None:
+        host = reference.host
+        plain = host.rpartition(":")[0] in _HERE or host in _HERE
+        base = {**_KNOWN_API, **(registries.mirrors or {})}.get(host, f"{'http' if plain else 'https'}://{host}")
+        self._base, self._path = base.rstrip("/"), reference.path
+        self._login = (registries.logins or {}).get(host)
+        self._name = f"{host}/{reference.path}"
+        self._authorization = ""
+
+    def manifest(self, tag: str) -> tuple[str, bytes]:
+        """Media type and bytes. The digest is computed from the bytes: a header is only a claim."""
+        url = f"{self._base}/v2/{self._path}/manifests/{tag}"
+        name = f"image {self._name}:{tag}"
+        status, headers, body = self._get(url, name)
+        if status == 401:
+            self._authorize(headers.get_all("WWW-Authenticate") or [], name)
+            status, headers, body = self._get(url, name)
+        if status == 200:
+            return headers.get_content_type(), body
+        words = _words(body)
+        if status == 404:
+            raise InvalidInputError(f"{name}: its registry has no such image{words}")
+        if status in (401, 403):
+            hint = "give the controller and the namespace a login for it (pull secrets)"
+            raise InvalidInputError(f"{name}: its registry refuses it{words}", hint=hint)
+        raise RemoteError(f"{name}: its registry answered {status}{words}", transient=status == 429 or status >= 500)
+
+    def _authorize(self, challenges: list[str], name: str) -> None:
+        for challenge in challenges:
+            scheme, _, rest = challenge.partition(" ")
+            if scheme.lower() == "basic" and self._login:
+                self._authorization = _basic(self._login)
+                return
+            if scheme.lower() == "bearer":
+                self._authorization = f"Bearer {self._token(dict(_PARAMETER.findall(rest)), name)}"
+                return
+
+    def _token(self, asked: Mapping[str, str], name: str) -> str:
+        realm = urllib.parse.urlsplit(asked.get("realm", ""))
+        local = realm.scheme == "http" and realm.hostname in _HERE
+        if realm.scheme != "https" and not local:
+            raise RemoteError(f"{name}: its registry wants a login at {asked.get('realm', '')[:200]!r}, no https URL")
+        query = {"service": asked.get("service", ""), "scope": f"repository:{self._path}:pull"}
+        url = realm._replace(query="&".join(filter(None, [realm.query, urllib.parse.urlencode(query)]))).geturl()
+        status, _, body = self._get(url, name, _basic(self._login) if self._login else "")
+        answer = _object(name, body) if status == 200 else {}
+        token = answer.get("token") or answer.get("access_token")
+        if not isinstance(token, str) or "\n" in token:
+            hint = "give the controller and the namespace a login for it (pull secrets)"
+            raise InvalidInputError(f"{name}: its registry gives no token ({status}{_words(body)})", hint=hint)
+        return token
+
+    def _get(self, url: str, name: str, authorization: str = "") -> tuple[int, Message, bytes]:
+        headers = {"Accept": ", ".join((*_INDEXES, *_MANIFESTS)), "User-Agent": "gitdata"}
+        if authorization or self._authorization:
+            headers["Authorization"] = authorization or self._authorization
+        try:
+            with _OPENER.open(urllib.request.Request(url, headers=headers), timeout=_SECONDS) as answer:
+                return answer.status, answer.headers, _bounded(answer, name)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.headers, _bounded(error, name)
+        except (OSError, http.client.HTTPException) as error:
+            why = getattr(error, "reason", None) or error
+            raise RemoteError(f"{name}: its registry cannot be reached: {why}", transient=True) from error
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Manifests are served where they are asked for; a redirect would carry a login to another host."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
+def _for_platform(text: str, index: Mapping[str, Any], platform: str) -> str:
+    system, _, machine = platform.partition("/")
+    for entry in index.get("manifests") or []:
+        wanted = entry.get("platform") or {}
+        if (wanted.get("os"), wanted.get("architecture")) == (system, machine):
+            digest = str(entry.get("digest"))
+            if re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+                return digest
+    raise InvalidInputError(f"image {text}: there is none for {platform}", hint="build it for that platform too")
+
+
+def _bounded(stream: IO[bytes], name: str) -> bytes:
+    data = stream.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise RemoteError(f"{name}: its registry answered with more than {_MAX_BYTES >> 20} MiB")
+    return data
+
+
+def _object(name: str, body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise RemoteError(f"{name}: its registry answered with no JSON object")
+    return found
+
+
+def _words(body: bytes) -> str:
+    """The registry's own words, for people."""
+    try:
+        errors = json.loads(body)["errors"]
+        text = "; ".join(str(e.get("message") or e.get("code")) for e in errors)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""
+    return f": {text[:300]}" if text.isprintable() else ""
+
+
+def _basic(login: tuple[str, str]) -> str:
+    return "Basic " + base64.b64encode(":".join(login).encode()).decode()
+
+
+def _is_host(text: str) -> bool:
+    """As everybody tells a registry from a path: a dot, a port, or localhost."""
+    return "." in text or ":" in text or text == "localhost"

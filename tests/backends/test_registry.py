@@ -1,0 +1,208 @@
+"""Digests of images from a registry of our own that speaks the protocol: tags, platforms, logins, refusals."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from gitdata.backends.registry import Registries, parse_reference, read_logins, resolve
+from gitdata.errors import InvalidInputError, RemoteError
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+BASIC = "Basic " + base64.b64encode(b"me:secret").decode()
+
+
+@dataclass
+class Registry:
+    """images: tag -> (media type, bytes). login: "", "basic" or "bearer". seen: (path, Authorization)."""
+
+    host: str = ""
+    images: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    login: str = ""
+    seen: list[tuple[str, str]] = field(default_factory=list)
+    realm: str = ""
+
+    def put(self, tag: str, body: object, kind: str = MANIFEST) -> str:
+        data = json.dumps(body).encode()
+        self.images[tag] = (kind, data)
+        return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    told = Registry()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            given = self.headers.get("Authorization", "")
+            told.seen.append((self.path, given))
+            if self.path.startswith("/token"):
+                good = given == BASIC and "scope=repository%3Ateam%2Fapp%3Apull" in self.path
+                return self.say(200 if good else 401, {"token": "t0ken"} if good else {})
+            challenge = {"basic": "Basic realm=x", "bearer": f'Bearer realm="{told.realm}",service="s"'}.get(told.login)
+            if challenge and given != {"basic": BASIC, "bearer": "Bearer t0ken"}[told.login]:
+                return self.say(401, {}, challenge)
+            name = self.path.rpartition("/")[2]
+            if name == "moved":
+                self.send_response(302)
+                self.send_header("Location", "http://127.0.0.1:1/")
+                return self.end_headers()
+            if name == "broken":
+                return self.say(503, {"errors": [{"message": "the disk is full"}]})
+            if name not in told.images:
+                return self.say(404, {"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]})
+            kind, data = told.images[name]
+            return self.say(200, data, kind=kind)
+
+        def say(self, status: int, body: object, challenge: str = "", kind: str = "application/json") -> None:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Docker-Content-Digest", "sha256:" + "f" * 64)  # a claim, not to be believed
+            if challenge:
+                self.send_header("WWW-Authenticate", challenge)
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
+        told.host = f"127.0.0.1:{running.server_port}"
+        told.realm = f"http://{told.host}/token"
+        yield told
+        running.shutdown()
+
+
+def test_a_digest_is_not_asked_for(registry: Registry) -> None:
+    text = f"{registry.host}/team/app:1@sha256:{'a' * 64}"
+    assert resolve(text, Registries()).pinned == f"{registry.host}/team/app@sha256:{'a' * 64}"
+    assert registry.seen == []
+
+
+def test_a_tag_is_the_digest_of_its_bytes(registry: Registry) -> None:
+    digest = registry.put("1.0", {"layers": []})
+    assert resolve(f"{registry.host}/team/app:1.0", Registries()).digest == digest
+    latest = registry.put("latest", {"layers": [1]})
+    assert resolve(f"{registry.host}/team/app", Registries()).digest == latest
+
+
+def test_an_index_is_the_image_of_the_platform(registry: Registry) -> None:
+    images = [
+        {"digest": f"sha256:{n * 64}", "platform": {"os": "linux", "architecture": machine}}
+        for n, machine in (("1", "arm64"), ("2", "amd64"))
+    ]
+    registry.put("1", {"manifests": images}, INDEX)
+    text = f"{registry.host}/team/app:1"
+    assert resolve(text, Registries()).digest == f"sha256:{'2' * 64}"
+    assert resolve(text, Registries(platform="linux/arm64")).digest == f"sha256:{'1' * 64}"
+    with pytest.raises(InvalidInputError, match="none for linux/s390x"):
+        resolve(text, Registries(platform="linux/s390x"))
+
+
+@pytest.mark.parametrize("login", ["basic", "bearer"])
+def test_logins(registry: Registry, login: str) -> None:
+    registry.login = login
+    digest = registry.put("1", {})
+    text = f"{registry.host}/team/app:1"
+    known = Registries(logins={registry.host: ("me", "secret")})
+    assert resolve(text, known).digest == digest
+    with pytest.raises(InvalidInputError, match=r"refuses it|no token"):
+        resolve(text, Registries())
+    with pytest.raises(InvalidInputError, match=r"refuses it|no token"):
+        resolve(text, Registries(logins={registry.host: ("me", "wrong")}))
+
+
+def test_a_login_goes_to_no_realm_without_tls(registry: Registry) -> None:
+    registry.login, registry.realm = "bearer", "http://elsewhere.example/token"
+    with pytest.raises(RemoteError, match="no https"):
+        resolve(f"{registry.host}/team/app:1", Registries(logins={registry.host: ("me", "secret")}))
+
+
+def test_a_mirror_answers_for_its_registry(registry: Registry) -> None:
+    digest = registry.put("1", {})
+    found = resolve("docker.io/library/app:1", Registries(mirrors={"docker.io": f"http://{registry.host}"}))
+    assert (found.host, found.digest) == ("docker.io", digest)
+    assert registry.seen == [("/v2/library/app/manifests/1", "")]
+
+
+@pytest.mark.parametrize(
+    ("tag", "error", "word"),
+    [
+        ("none", InvalidInputError, "no such image: manifest unknown"),
+        ("broken", RemoteError, "503: the disk is full"),
+        ("moved", RemoteError, "answered 302"),
+    ],
+)
+def test_the_registrys_words(registry: Registry, tag: str, error: type[Exception], word: str) -> None:
+    with pytest.raises(error, match=word):
+        resolve(f"{registry.host}/team/app:{tag}", Registries())
+
+
+def test_what_is_no_image(registry: Registry) -> None:
+    registry.put("page", "hello", "text/html")
+    with pytest.raises(InvalidInputError, match="no image"):
+        resolve(f"{registry.host}/team/app:page", Registries())
+
+
+def test_a_registry_that_is_not_there() -> None:
+    with pytest.raises(RemoteError, match="cannot be reached") as caught:
+        resolve("127.0.0.1:1/app:1", Registries())
+    assert caught.value.transient
+
+
+def test_only_allowed_registries() -> None:
+    allowed = Registries(allowed=("registry.example/team", "other.example/"))
+    for text in ("registry.example/team/app@sha256:", "other.example/x/y@sha256:"):
+        assert resolve(text + "a" * 64, allowed)
+    for text in ("registry.example/teammate/app", "registry.example/app", "evil.example/team/app"):
+        with pytest.raises(InvalidInputError, match="takes no images from there"):
+            resolve(text, allowed)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "python:3.11",
+        "library/python",
+        "Registry.example/app",
+        "registry.example/App",
+        "registry.example/a/../b",
+        "registry.example/app:1\n",
+        "registry.example/app@sha256:abc",
+        "registry.example/app:" + "t" * 129,
+        "user:pass@registry.example/app",
+        "https://registry.example/app",
+        "registry.example:port/app",
+        "-registry.example/app",
+        "",
+    ],
+)
+def test_what_is_no_reference(text: str) -> None:
+    with pytest.raises(InvalidInputError, match="neither a folder"):
+        parse_reference(text)
+
+
+def test_logins_of_a_docker_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    auth = base64.b64encode(b"me:p:w").decode()
+    file.write_text(
+        json.dumps(
+            {"auths": {"registry.example": {"auth": auth}, "https://index.docker.io/v1/": {"auth": auth}, "x": {}}}
+        )
+    )
+    assert read_logins(file) == {"registry.example": ("me", "p:w"), "docker.io": ("me", "p:w")}
+    file.write_text("no")
+    with pytest.raises(InvalidInputError, match="no Docker configuration"):
+        read_logins(file)
