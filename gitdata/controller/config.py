@@ -97,7 +97,7 @@ def _secret(path: Path, name: str, keys: Mapping[str, Any]) -> dict[str, str]:
 
 def _section(path: Path, name: str, kind: Any, values: Mapping[str, Any]) -> Any:
     defaults = {f.name: f.default for f in fields(kind)}
-    made = {}
+    made: dict[str, Any] = {}
     for key, value in values.items():
         where = f"{path}: [{name}] {key}"
         if key not in defaults:

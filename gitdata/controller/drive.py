@@ -13,7 +13,7 @@ from gitdata.controller.collect import collect
 from gitdata.controller.facts import Facts, Survey, Wish
 from gitdata.controller.launch import launch
 from gitdata.controller.live import Live
-from gitdata.controller.plan import StagePlan
+from gitdata.controller.plan import LONGEST_BACKOFF_MS, StagePlan
 from gitdata.controller.site import Site
 
 
@@ -25,6 +25,7 @@ class Driver:
         self.facts = Facts(site)
         self.live = Live(site, clock)
         self._active: dict[str, str] = {}
+        self._told: set[str] = set()
         self._last: dict[str, Survey] = {}
 
     def advance(self, wish: Wish) -> Survey:
@@ -42,6 +43,9 @@ class Driver:
             survey = self.facts.survey(wish, believed)
         if not survey.terminal:
             self._last[wish.branch] = survey
+        for key in sorted(self.facts.damaged - self._told):
+            self.say(f"{key} on the data remote is damaged: it is left out; delete it")
+        self._told |= self.facts.damaged
         self.live.write()
         return survey
 
@@ -78,4 +82,5 @@ class Driver:
         other = self._active.get(plan.stage_key, "")
         if other != plan.job and self._is_active(other):
             return False
-        return self.clock() >= plan.not_before
+        wait = plan.not_before - self.clock()
+        return wait <= 0 or wait > LONGEST_BACKOFF_MS  # the record is of a clock that was ahead of this one

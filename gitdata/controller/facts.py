@@ -64,6 +64,7 @@ class Facts:
     def __init__(self, site: Site) -> None:
         self.site = site
         self._trees: dict[str, Tree] = {}
+        self.damaged: set[str] = set()  # keys of records whose bytes are not what their name says
         self._index: dict[str, IndexObject] = {}
         self._records: dict[str, RunRecord] = {}
         self._listings: dict[str, Listing] = {}
@@ -161,11 +162,12 @@ class Facts:
 
     def index_objects(self, key: str) -> dict[str, IndexObject]:
         """The segments and packs of a stage key that count, by name, over all zones that this site reads."""
-        return read_index(self.site.store, self.site.zones, key, self._index)
+        return read_index(self.site.store, self.site.zones, key, self._index, damaged=self.damaged)
 
     def history(self, key: str) -> History:
         """The fold of all records of a run."""
-        return fold(read_records(self.site.store, self.site.zones, key, self._records).items())
+        store, zones = self.site.store, self.site.zones
+        return fold(read_records(store, zones, key, self._records, damaged=self.damaged).items())
 
     def _output_proven(self, record: RunRecord) -> bool:
         """Whether a result's listing and every object in it are there; read back, not believed (``dvc gc -c``)."""

@@ -18,7 +18,7 @@ State: TypeAlias = Literal["known", "run", "waiting", "failed", "unrunnable"]
 
 INFRASTRUCTURE_ATTEMPTS = 3
 _BACKOFF_MS = 2_000
-_LONGEST_BACKOFF_MS = 300_000
+LONGEST_BACKOFF_MS = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def _not_before(history: History, commit: str) -> int:
     failed = [r for _, r in history.failures if r.cause == "infrastructure" and r.commit == commit]
     if not failed:
         return 0
-    pause = min(_LONGEST_BACKOFF_MS, _BACKOFF_MS << min(len(failed) - 1, 20))
+    pause = min(LONGEST_BACKOFF_MS, _BACKOFF_MS << min(len(failed) - 1, 20))
     return max(r.time for r in failed) + pause
 
 

@@ -2,7 +2,8 @@
 
 Called by ``facts`` while planning, by ``jobs`` and ``lineage`` for people. What is new is fetched many objects at once:
 one by one, a store with latency would take minutes. ``known`` is the caller's cache of what it read before; objects are
-named by their content, so it is never stale. Writes nothing and decides nothing.
+named by their content, so it is never stale. What has other bytes than its name says is left out as if it were not
+there: its datums are done again. Writes nothing and decides nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from gitdata.backends.objects import ObjectStore
 from gitdata.formats.index import IndexObject, parse_index
 from gitdata.formats.keys import datum_prefix, index_name, run_record_name, runs_prefix
 from gitdata.formats.records import RunRecord, parse_record
+from gitdata.identity import sha256
 
 _AT_ONCE = 16
 
@@ -31,12 +33,28 @@ def many(work: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
         return list(pool.map(work, todo))
 
 
+def read_named(store: ObjectStore, key: str, damaged: set[str] | None = None) -> bytes | None:
+    """The bytes of an object whose key ends in their sha256; None, and the key in ``damaged``, if others lie there."""
+    data = store.read(key)
+    if key.endswith(sha256(data)):
+        return data
+    if damaged is not None:
+        damaged.add(key)
+    return None
+
+
 def read_index(
-    store: ObjectStore, zones: Sequence[str], stage_key: str, known: dict[str, IndexObject], *, replaced: bool = False
+    store: ObjectStore,
+    zones: Sequence[str],
+    stage_key: str,
+    known: dict[str, IndexObject],
+    *,
+    replaced: bool = False,
+    damaged: set[str] | None = None,
 ) -> dict[str, IndexObject]:
     """The segments and packs of a stage key by name: newest packs first, without what they replace.
 
-    replaced: these too, for what earlier attempts came to.
+    replaced: these too, for what earlier attempts came to. damaged: gets the keys of objects that are left out.
     """
     infos = {}
     for zone in zones:
@@ -45,18 +63,22 @@ def read_index(
             if name is not None:
                 infos[name] = info
 
-    def read(name: str) -> IndexObject:
-        return known[name] if name in known else parse_index(store.read(infos[name].key), infos[name].key)
+    def read(name: str) -> IndexObject | None:
+        if name in known:
+            return known[name]
+        data = read_named(store, infos[name].key, damaged)
+        return None if data is None else parse_index(data, infos[name].key)
 
     found: dict[str, IndexObject] = {}
     taken: set[str] = set()
     packs = [name for name in infos if name.startswith("pack-")]
     for name in sorted(packs, key=lambda name: (infos[name].modified, name), reverse=True):
-        if replaced or name not in taken:
-            found[name] = read(name)
-            taken.update(found[name].replaces)
+        pack = read(name) if replaced or name not in taken else None
+        if pack is not None:
+            found[name] = pack
+            taken.update(pack.replaces)
     segments = [name for name in infos if name.startswith("seg-") and (replaced or name not in taken)]
-    found |= zip(segments, many(read, segments), strict=True)
+    found |= {name: o for name, o in zip(segments, many(read, segments), strict=True) if o is not None}
     known |= found
     if not replaced:
         for name in taken:
@@ -66,9 +88,14 @@ def read_index(
 
 
 def read_records(
-    store: ObjectStore, zones: Sequence[str], run_key: str, known: dict[str, RunRecord]
+    store: ObjectStore,
+    zones: Sequence[str],
+    run_key: str,
+    known: dict[str, RunRecord],
+    *,
+    damaged: set[str] | None = None,
 ) -> dict[str, RunRecord]:
-    """The records of a run by name."""
+    """The records of a run by name. damaged: gets the keys of those that are left out."""
     keys = {}
     for zone in zones:
         for info in store.list(runs_prefix(zone, run_key)):
@@ -76,5 +103,6 @@ def read_records(
             if parts is not None:
                 keys[parts[1]] = info.key
     new = [name for name in keys if name not in known]
-    known |= zip(new, many(lambda name: parse_record(store.read(keys[name]), keys[name]), new), strict=True)
-    return {name: known[name] for name in keys}
+    read = many(lambda name: read_named(store, keys[name], damaged), new)
+    known |= {n: parse_record(data, keys[n]) for n, data in zip(new, read, strict=True) if data is not None}
+    return {name: known[name] for name in keys if name in known}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gitdata.controller.facts import Wish
+from gitdata.controller.launch import record, write_record
 from gitdata.controller.publish import output_ref
 from gitdata.controller.serve import serve
+from gitdata.controller.watch import Remote, look
 from gitdata.errors import RemoteError
 from helpers.lab import Lab, faster
 
@@ -102,3 +106,49 @@ def test_a_data_remote_that_cannot_be_written_is_an_error_of_once(lab: Lab) -> N
     (lab.root / "data/files").write_text("in the way")
     with pytest.raises(RemoteError, match="files"):
         lab.settle()
+
+
+@pytest.mark.parametrize("kind", ["datums", "runs"])
+@pytest.mark.parametrize("bad", ["changed", "empty"])
+def test_damaged_records_are_left_out_and_said_once(lab: Lab, kind: str, bad: str) -> None:
+    lab.push("stages")
+    lab.settle()
+    for path in (lab.root / "data/gitdata/v1/main" / kind).rglob("*-*" if kind == "datums" else "?" * 64):
+        if path.is_file():
+            path.chmod(0o644)
+            path.write_bytes(path.read_bytes().replace(b'"tries":1', b'"tries":7') + b" " if bad == "changed" else b"")
+    lab.work.write("in/b", "two")
+    lab.push("more")
+    said = lab.settle()
+    assert lab.files("copy") == {"a": "one", "b": "two"}
+    damaged = [line for line in said if "is damaged" in line]
+    assert len(damaged) == len(set(damaged))
+    assert bool(damaged) == (kind == "datums")  # the records are of another run, and are not looked at
+
+
+def test_a_damaged_result_is_made_again(lab: Lab) -> None:
+    lab.push("stages")
+    lab.settle()
+    for path in (lab.root / "data/gitdata/v1/main/runs").glob("*/*"):
+        path.chmod(0o644)
+        path.write_bytes(path.read_bytes().replace(b'"total":1', b'"total":9') + b" ")
+    lab.push("again")
+    said = lab.settle()
+    assert lab.states() == {"copy": "success"}
+    assert sum("is damaged" in line for line in said) == 2  # that it started, and its result
+
+
+def test_a_clock_that_was_ahead_does_not_hold_a_run_back(lab: Lab) -> None:
+    commit = lab.push("stages")
+    stop = threading.Event()
+    with lab.controller() as controller:
+        look(controller.site.git, controller.site.origin, Remote())
+        survey = controller.driver.facts.survey(Wish(commit, "main", default_branch="main"))
+        tomorrow = controller.clock() + 86_400_000
+        failed = record(survey.plans["copy"], survey, "failed", tomorrow)
+        write_record(controller.site, replace(failed, cause="infrastructure", message="power"))
+        limit = threading.Timer(20, stop.set)
+        limit.start()
+        serve(controller, once=True, stop=stop)
+        limit.cancel()
+    assert lab.states() == {"copy": "success"}
