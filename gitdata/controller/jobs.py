@@ -10,12 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from gitdata.backends.objects import ObjectStore
+from gitdata.controller.recorded import many, read_index, read_named
 from gitdata.controller.visit import OutputCommit
 from gitdata.errors import InvalidInputError, MissingDataError
-from gitdata.formats.index import fold_index, parse_index
 from gitdata.formats.keys import (
-    datum_prefix,
-    index_name,
     live_key,
     log_key,
     plan_key,
@@ -68,8 +66,12 @@ def list_jobs(store: ObjectStore, zone: str, commits: Iterable[OutputCommit], li
             newest[parts[0]] = max(info.modified, newest.get(parts[0], 0))
     published = _published(commits)
     rows: list[JobRow] = []
-    for run_key in sorted(runs, key=lambda key: newest[key], reverse=True)[:limit]:
-        records = {name: parse_record(store.read(key), key) for name, key in runs[run_key]}
+    wanted = sorted(runs, key=lambda key: newest[key], reverse=True)[:limit]
+    keys = [key for run_key in wanted for _, key in runs[run_key]]
+    read = dict(zip(keys, many(lambda key: read_named(store, key), keys), strict=True))
+    for run_key in wanted:
+        found = {name: read[key] for name, key in runs[run_key]}
+        records = {name: parse_record(data, name) for name, data in found.items() if data is not None}
         for job in {record.job for record in records.values()}:
             mine = {name: record for name, record in records.items() if record.job == job}
             rows.append(_row(store, zone, mine, published))
@@ -101,12 +103,10 @@ def job_plan(store: ObjectStore, zone: str, row: JobRow) -> RunPlan | None:
 
 def job_results(store: ObjectStore, zone: str, stage_key: str, job: str) -> dict[str, DatumResult]:
     """Datum id -> what this job made of it, as far as it is recorded."""
-    objects = {}
-    for info in store.list(datum_prefix(zone, stage_key)):
-        name = index_name(info.key)
-        if name is not None:
-            objects[name] = parse_index(store.read(info.key), info.key)
-    return fold_index(objects, lambda result: result.job == job)
+    # Also what a pack replaced: it holds only the last result of each datum, of a later attempt perhaps.
+    objects = sorted(read_index(store, [zone], stage_key, {}, replaced=True).items())
+    mine = [result for _, one in objects for result in one.results if result.job == job]
+    return {result.datum: result for result in sorted(mine, key=lambda r: r.failure is None)}
 
 
 def datum_log(store: ObjectStore, zone: str, result: DatumResult) -> bytes:
@@ -154,5 +154,5 @@ def _with_live(store: ObjectStore, zone: str, row: JobRow) -> JobRow:
         names = ("total", "processed", "skipped", "failed")
         counts = Counts(**{name: int(live[name]) for name in names})
         return replace(row, counts=counts, bytes_down=int(live["bytes"]["down"]), bytes_up=int(live["bytes"]["up"]))
-    except (MissingDataError, ValueError, KeyError, TypeError):
+    except (MissingDataError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return row

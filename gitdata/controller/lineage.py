@@ -14,14 +14,13 @@ from typing import Any
 from gitdata.backends.git import Git
 from gitdata.backends.objects import ObjectStore
 from gitdata.controller.notes import known_notes
+from gitdata.controller.recorded import read_index, read_records
 from gitdata.controller.sources import Tree
 from gitdata.data.transfer import read_listing
 from gitdata.datums import enumerate_datums
 from gitdata.errors import GitdataError
-from gitdata.formats.index import fold_index, parse_index
-from gitdata.formats.keys import datum_prefix, index_name, run_record_name, runs_prefix
+from gitdata.formats.index import fold_index
 from gitdata.formats.provenance import parse_note
-from gitdata.formats.records import parse_record
 from gitdata.identity import run_key
 from gitdata.model import Datum, DatumResult, Entry, Listing, leaves
 
@@ -86,11 +85,9 @@ class Lineage:
         """The statement of a run: from the note, else from its records on the data remote."""
         if run not in self._noted and self.store is not None:
             try:
-                for info in sorted(self.store.list(runs_prefix(self.zone, run)), key=lambda i: i.key):
-                    if run_record_name(info.key):
-                        record = parse_record(self.store.read(info.key), info.key)
-                        if record.statement and record.state == "success":
-                            self._noted.setdefault(run, record.statement)
+                for _, record in sorted(read_records(self.store, [self.zone], run, {}).items()):
+                    if record.statement and record.state == "success":
+                        self._noted.setdefault(run, record.statement)
             except GitdataError as error:
                 self._remark(error)
         return self._noted.get(run)
@@ -145,12 +142,7 @@ class Lineage:
 
     def _results(self, key: str) -> dict[str, DatumResult]:
         assert self.store is not None
-        objects = {}
-        for info in self.store.list(datum_prefix(self.zone, key)):
-            name = index_name(info.key)
-            if name is not None:
-                objects[name] = parse_index(self.store.read(info.key), info.key)
-        return fold_index(objects, lambda result: result.failure is None)
+        return fold_index(read_index(self.store, [self.zone], key, {}), lambda result: result.failure is None)
 
     def last_change(self, path: str) -> str:
         """The commit that last changed a path, seen from the source commit; "" if nobody knows (a shallow clone)."""
