@@ -86,7 +86,7 @@ def manifest(job: Job, image: str, settings: KubernetesSettings) -> Object:
         "template": {
             "metadata": {
                 "labels": {**labels, "gitdata.dev/network": "closed"},
-                "annotations": {"kubectl.kubernetes.io/default-container": "user", **notes},
+                "annotations": {**settings.pod_annotations, "kubectl.kubernetes.io/default-container": "user", **notes},
             },
             "spec": _pod(job, image, settings),
         },

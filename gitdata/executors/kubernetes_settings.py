@@ -17,7 +17,9 @@ class KubernetesSettings:
     AWS_SESSION_TOKEN. secrets: those that stages may name. registries: where images may come from, () for anywhere.
     user: who runs pods (uid, gid). allow_root: whether a stage may ask to be root, if the namespace allows it too.
     cpu, memory, disk: of stages that do not say; agent_*: of the sidecar. queue: of Kueue.
+    pod_annotations: such as those that keep a cloud's identity out of the user's container.
     stuck_seconds: how long a pod may fail to start, unschedulable_seconds: how long it may wait for a node.
+    max_evictions: of a pod, until the job is given up: the cluster itself would go on for ever.
     """
 
     namespace: str
@@ -41,9 +43,11 @@ class KubernetesSettings:
     queue: str = ""
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Mapping[str, Any], ...] = ()
+    pod_annotations: Mapping[str, str] = field(default_factory=dict)
     flush_seconds: float = 60.0
     stuck_seconds: float = 300.0
     unschedulable_seconds: float = 3600.0
+    max_evictions: int = 20
     refresh_seconds: float = 2.0
     platform: str = "linux/amd64"
     mirrors: Mapping[str, str] = field(default_factory=dict)

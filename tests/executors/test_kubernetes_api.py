@@ -7,7 +7,6 @@ from uuid import uuid4
 import pytest
 
 from cluster import testbed
-from cluster.fixtures import api_cluster  # noqa: F401  the fixture
 from executors.manifests import GOLDEN
 from gitdata.backends.kube import AlreadyThereError, Cluster, Kube, NotFoundError, RefusedObjectError
 
@@ -15,7 +14,7 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture
-def kube(api_cluster: testbed.Cluster) -> Kube:  # noqa: F811  a fixture's argument
+def kube(api_cluster: testbed.Cluster) -> Kube:
     return Kube(Cluster(api_cluster.namespace(f"jobs-{uuid4().hex[:8]}"), str(api_cluster.kubeconfig)))
 
 
@@ -31,7 +30,7 @@ def test_the_server_finds_every_field_right(kube: Kube, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_a_restricted_namespace_admits_its_pods(kube: Kube, api_cluster: testbed.Cluster, name: str) -> None:  # noqa: F811
+def test_a_restricted_namespace_admits_its_pods(kube: Kube, api_cluster: testbed.Cluster, name: str) -> None:
     template = GOLDEN[name]()["spec"]["template"]
     accounts = f"/api/v1/namespaces/{kube.namespace}/serviceaccounts"
     for account in ("default", "gitdata-stage"):

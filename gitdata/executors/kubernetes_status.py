@@ -1,0 +1,179 @@
+"""What a Job and its pods say, in the words of the Protocol. Pure: dictionaries of the API in, records out.
+
+Called by executors.kubernetes. Only the conditions Complete and Failed end a Job; those before them mean that pods are
+still ending. A Job never fails by itself for an image that cannot be pulled, a pod that nobody admits or a node that
+does not exist: that is found here, by looking at pods that do not start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from gitdata.executors.base import Progress
+from gitdata.executors.kubernetes_manifest import DATUMS, FAILED_FOR_GOOD, SHARDS, TIMEOUT
+from gitdata.executors.kubernetes_settings import KubernetesSettings
+from gitdata.model import JobStatus
+
+Object: TypeAlias = dict[str, Any]
+
+INDEX = "batch.kubernetes.io/job-completion-index"
+IGNORED = "batch.kubernetes.io/job-index-ignored-failure-count"
+_NEVER = {"InvalidImageName", "CreateContainerConfigError", "ErrImageNeverPull"}
+_PERHAPS = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "CreateContainerError", "RunContainerError"}
+_PERHAPS |= {"CrashLoopBackOff"}
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a pod does not start. limit: for how many seconds that may be; infrastructure: not the user's to correct."""
+
+    message: str
+    limit: float
+    infrastructure: bool = True
+
+
+def terminal(job: Object) -> bool:
+    return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in _conditions(job))
+
+
+def needs_pods(job: Object) -> bool:
+    """Whether the Job's own status does not say enough."""
+    status = job.get("status") or {}
+    failed = [c for c in _conditions(job) if c["type"] == "Failed" and c["status"] == "True"]
+    if failed:
+        return failed[0].get("reason") == "FailedIndexes"
+    return (
+        not terminal(job)
+        and not job["spec"].get("suspend")
+        and status.get("ready", 0) < max(1, status.get("active", 0))
+    )
+
+
+def ended(job: Object, pods: Iterable[Object]) -> JobStatus | None:
+    """The status of a Job that has ended, None while it has not."""
+    for condition in _conditions(job):
+        if condition["status"] != "True":
+            continue
+        if condition["type"] == "Complete":
+            return JobStatus("succeeded", restarts=_restarts(job))
+        if condition["type"] == "Failed":
+            return _failed(job, condition, list(pods))
+    if job["metadata"].get("deletionTimestamp"):
+        return JobStatus("failed", "the Job was deleted", infrastructure=True)
+    return None
+
+
+def _failed(job: Object, condition: Object, pods: list[Object]) -> JobStatus:
+    reason, restarts = condition.get("reason", ""), _restarts(job)
+    if reason == "DeadlineExceeded":
+        limit = int(job["metadata"].get("annotations", {}).get(TIMEOUT, 0)) / 1000
+        return JobStatus("failed", f"the job was ended after job_timeout ({limit:g} s)", restarts=restarts)
+    if reason == "FailedIndexes":
+        wanted = set(indexes(job["status"].get("failedIndexes", "")))
+        last = {index: pod for index, pod in _by_index(pods).items() if index in wanted}
+        bad = [pod for pod in last.values() if _exit(pod)[0] != FAILED_FOR_GOOD]
+        if wanted == set(last) and not bad:
+            # Every datum was tried to its end and is in the index; that some failed is for the index to say.
+            return JobStatus("succeeded", restarts=restarts)
+        words = next((_words(pod) for pod in bad), condition.get("message", reason))
+        return JobStatus("failed", words, infrastructure=True, restarts=restarts)
+    return JobStatus("failed", condition.get("message") or reason or "failed", infrastructure=True, restarts=restarts)
+
+
+def troubles(pods: Iterable[Object], events: Iterable[Object], settings: KubernetesSettings) -> list[Trouble]:
+    """What keeps a Job's pods from starting, each with how long that may go on."""
+    found = []
+    for pod in pods:
+        notes = pod["metadata"].get("annotations") or {}
+        if int(notes.get(IGNORED) or 0) > settings.max_evictions:
+            found.append(Trouble(f"a pod was evicted more than {settings.max_evictions} times", 0))
+        if (pod.get("status") or {}).get("phase") != "Pending":
+            continue
+        for condition in _conditions(pod):
+            if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
+                # A cluster that grows needs its time: this is no failure for long.
+                found.append(
+                    Trouble(f"no node takes the pod: {condition.get('message')}", settings.unschedulable_seconds)
+                )
+        for container in _containers(pod):
+            waiting = (container.get("state") or {}).get("waiting") or {}
+            reason = waiting.get("reason", "")
+            if reason in _NEVER | _PERHAPS:
+                message = f"container {container['name']}: {reason}: {waiting.get('message', '')}"[:1000]
+                limit = 0.0 if reason in _NEVER else settings.stuck_seconds
+                found.append(Trouble(message, limit, infrastructure=reason not in _NEVER))
+    for event in events:
+        if event.get("reason") == "FailedCreate":
+            message = str(event.get("message", ""))
+            quota = "exceeded quota" in message
+            limit = settings.unschedulable_seconds if quota else settings.stuck_seconds
+            found.append(Trouble(f"no pod can be made: {message}"[:1000], limit))
+    return found
+
+
+def progress(job: Object) -> Progress:
+    """How many datums the finished shards had."""
+    notes = job["metadata"].get("annotations") or {}
+    total, shards = int(notes.get(DATUMS, 0)), int(notes.get(SHARDS, 0))
+    status = job.get("status") or {}
+    done = {*indexes(status.get("completedIndexes", "")), *indexes(status.get("failedIndexes", ""))}
+    return Progress(total, sum(len(range(i, total, shards)) for i in done if shards))
+
+
+def indexes(text: str) -> Iterator[int]:
+    """``1,3-5`` -> 1, 3, 4, 5, as Jobs write their indexes."""
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        yield from range(int(first), int(last or first) + 1)
+
+
+def age(of: Object, now: datetime) -> float:
+    """Seconds since an object was made, by the server's clock as near as ours is."""
+    return (now - datetime.fromisoformat(of["metadata"]["creationTimestamp"])).total_seconds()
+
+
+def _conditions(of: Object) -> list[Object]:
+    found: list[Object] = (of.get("status") or {}).get("conditions") or []
+    return found
+
+
+def _containers(pod: Object) -> list[Object]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _restarts(job: Object) -> int:
+    return int((job.get("status") or {}).get("failed") or 0)
+
+
+def _by_index(pods: Iterable[Object]) -> Mapping[int, Object]:
+    """The newest pod of each index."""
+    found: dict[int, Object] = {}
+    for pod in sorted(pods, key=lambda p: str(p["metadata"]["creationTimestamp"])):
+        index = (pod["metadata"].get("annotations") or {}).get(INDEX)
+        if index is not None:
+            found[int(index)] = pod
+    return found
+
+
+def _exit(pod: Object) -> tuple[int | None, str]:
+    """Exit code and last words of the user's container."""
+    for container in _containers(pod):
+        done = (container.get("state") or {}).get("terminated")
+        if container["name"] == "user" and done:
+            return int(done["exitCode"]), str(done.get("message") or done.get("reason") or "")
+    return None, ""
+
+
+def _words(pod: Object) -> str:
+    """Why a pod failed, in the best words there are."""
+    status = pod.get("status") or {}
+    code, said = _exit(pod)
+    if status.get("reason") or status.get("message"):
+        return f"pod {pod['metadata']['name']}: {status.get('reason', '')}: {status.get('message', '')}"[:1000]
+    if code is None:
+        return f"pod {pod['metadata']['name']} ended before its command began"
+    return f"pod {pod['metadata']['name']}: exit code {code}{f': {said}' if said else ''}"[:1000]

@@ -1,0 +1,82 @@
+"""What Jobs and pods say, from the dictionaries alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from executors import manifests
+from gitdata.executors.kubernetes_status import ended, indexes, needs_pods, progress, troubles
+from gitdata.model import JobStatus
+
+
+def job(condition: str = "", reason: str = "", **status: Any) -> dict[str, Any]:
+    made = manifests.plain()
+    made["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    made["status"] = status
+    if condition:
+        said = {"type": condition, "status": "True", "reason": reason, "message": f"the words of {reason}"}
+        made["status"]["conditions"] = [said]
+    return made
+
+
+def pod(index: int, code: int | None = None, at: int = 0, **status: Any) -> dict[str, Any]:
+    containers = (
+        [] if code is None else [{"name": "user", "state": {"terminated": {"exitCode": code, "message": "why"}}}]
+    )
+    notes = {"batch.kubernetes.io/job-completion-index": str(index)}
+    metadata = {"name": f"p{index}", "annotations": notes, "creationTimestamp": f"2026-01-01T00:00:{at:02}Z"}
+    return {"metadata": metadata, "status": {"phase": "Failed", "containerStatuses": containers, **status}}
+
+
+@pytest.mark.parametrize("condition", ["SuccessCriteriaMet", "FailureTarget", "Suspended"])
+def test_what_comes_before_the_end_is_not_the_end(condition: str) -> None:
+    assert ended(job(condition), ()) is None
+
+
+def test_failed_shards_are_told_apart_from_failed_datums() -> None:
+    failed = job("Failed", "FailedIndexes", failedIndexes="1,3")
+    assert needs_pods(failed)
+    tried = [pod(1, 1), pod(3, 201, at=1), pod(3, 1, at=2)]
+    assert ended(failed, tried) == JobStatus("succeeded")
+    lost = ended(failed, [pod(1, 1), pod(3, 1, at=1), pod(3, 201, at=2)])
+    assert lost == JobStatus("failed", "pod p3: exit code 201: why", infrastructure=True)
+    gone = ended(failed, [pod(1, 1)])  # nobody knows how shard 3 ended
+    assert gone == JobStatus("failed", "the words of FailedIndexes", infrastructure=True)
+
+
+def test_other_ends() -> None:
+    assert ended(job("Complete", failed=2), ()) == JobStatus("succeeded", restarts=2)
+    late = ended(job("Failed", "DeadlineExceeded"), ())
+    assert late is not None
+    assert (late.infrastructure, "job_timeout" in late.message) == (False, True)
+    deleted = job()
+    deleted["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert ended(deleted, ()) == JobStatus("failed", "the Job was deleted", infrastructure=True)
+
+
+def test_indexes_and_progress() -> None:
+    assert list(indexes("0,2-4,9")) == [0, 2, 3, 4, 9]
+    assert list(indexes("")) == []
+    # 10 datums in 8 shards: the first two have two each.
+    assert progress(job(completedIndexes="0,7", failedIndexes="1")).processed == 5
+    assert progress(job()).total == 10
+
+
+@pytest.mark.parametrize(
+    ("reason", "limit", "infrastructure"),
+    [("InvalidImageName", 0, False), ("ImagePullBackOff", 300, True), ("CreateContainerError", 300, True)],
+)
+def test_containers_that_do_not_start(reason: str, limit: float, infrastructure: bool) -> None:
+    waiting = {"name": "user", "state": {"waiting": {"reason": reason, "message": "the words"}}}
+    (found,) = troubles([pod(0, phase="Pending", containerStatuses=[waiting])], (), manifests.SETTINGS)
+    assert (found.limit, found.infrastructure) == (limit, infrastructure)
+    assert found.message == f"container user: {reason}: the words"
+    starting = {"name": "user", "state": {"waiting": {"reason": "PodInitializing"}}}
+    assert troubles([pod(0, phase="Pending", containerStatuses=[starting])], (), manifests.SETTINGS) == []
+
+
+def test_a_full_quota_may_last_longer_than_a_refusal() -> None:
+    events = [{"reason": "FailedCreate", "message": m} for m in ("pods x is forbidden: exceeded quota: q", "no")]
+    assert [t.limit for t in troubles((), events, manifests.SETTINGS)] == [3600, 300]
