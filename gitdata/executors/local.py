@@ -1,5 +1,7 @@
 """Jobs as processes of this machine: the embedded default, no cluster and no container program needed.
 
+Only a stage whose image is a reference goes through podman or docker.
+
 Made by the commands ``controller`` and ``run``. Jobs live and die with this process: after a restart nothing is known
 of them, and the controller plans what is left, which is all in the store. It is no security boundary: it runs stages
 that its user trusts, and keeps them from what they have no business with.
@@ -7,17 +9,20 @@ that its user trusts, and keeps them from what they have no business with.
 
 from __future__ import annotations
 
+import getpass
 import grp
 import os
 import pwd
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from gitdata.backends.containers import PREFIX, Engine, check_reference, find_engine
 from gitdata.backends.git import Git
 from gitdata.backends.images import folder_environment_id, folder_tree
-from gitdata.errors import InvalidInputError
+from gitdata.errors import InvalidInputError, MachineError, RemoteError
 from gitdata.executors.base import Job, Progress
 from gitdata.executors.cores import Cores
 from gitdata.executors.local_job import LocalJob, Person, Place
@@ -25,13 +30,14 @@ from gitdata.executors.scratch import sweep
 from gitdata.model import Environment, JobStatus, Stage
 from gitdata.worker.sandbox import ability
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NONE: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 
 
 class LocalExecutor:
     """Runs jobs here. cores: how many datums at once over all jobs, None for as many as the machine has.
 
-    secrets: name -> key -> value, what stages may name.
+    secrets: name -> key -> value, what stages may name. container_options: for every ``run`` of podman or docker.
     """
 
     name = "local"
@@ -45,6 +51,7 @@ class LocalExecutor:
         cache_home: Path,
         flush_seconds: float = 5,
         secrets: Mapping[str, Mapping[str, str]] = _NONE,
+        container_options: Sequence[str] = (),
     ) -> None:
         count = cores or len(os.sched_getaffinity(0))
         cache_home = cache_home.resolve()
@@ -56,27 +63,29 @@ class LocalExecutor:
             cores=Cores(count),
             cores_count=count,
             flush_seconds=flush_seconds,
+            engine_options=tuple(container_options),
         )
         self._secrets = secrets
+        self._engine: Engine | None = None
+        self._resolved: dict[str, str] = {}
         self._jobs: dict[str, LocalJob] = {}
         self._lock = threading.Lock()
         sweep(cache_home)
 
-    def environment(self, git: Git, commit: str, stage: Stage) -> Environment:
+    def environment(self, git: Git, commit: str, stage: Stage, known: str = "") -> Environment:
         image = stage.transform.image
         if folder_tree(git, commit, image) is None:
-            raise InvalidInputError(
-                f"stage {stage.name}: image {image} is no folder of this commit, and image references need docker or "
-                "podman, which the local executor does not use yet",
-                hint="name a folder of the repository (stage-images/…), or run on a cluster",
-            )
+            check_reference(image)
+            self._container_person(stage)
+            return Environment(known if known.startswith(PREFIX) else self._resolve(stage), image)
         if not stage.transform.cmd:
             raise InvalidInputError(f"stage {stage.name}: a folder image needs transform.cmd")
         self._person(stage)
         return Environment(folder_environment_id(git, commit, image), image)
 
     def start(self, job: Job, git: Git) -> None:
-        person = self._person(job.stage)
+        is_reference = job.environment.id.startswith(PREFIX)
+        person = self._container_person(job.stage) if is_reference else self._person(job.stage)
         with self._lock:
             if job.name not in self._jobs:
                 started = LocalJob(job, git, self._place, person)
@@ -119,13 +128,39 @@ class LocalExecutor:
         uid, gid = _user(stage)
         own = os.geteuid()
         if uid is not None and uid != own and (own != 0 or user_namespace):
-            raise InvalidInputError(
-                f"stage {stage.name}: transform.user {stage.transform.user} is another user than the one who runs this",
-                hint="leave transform.user out, or run the controller as root or on a cluster",
-            )
+            raise _another_user(stage)
         if user_namespace:
             uid = gid = None
         return Person(uid, gid, user_namespace, self._variables(stage))
+
+    def _container_person(self, stage: Stage) -> Person:
+        user = stage.transform.user
+        own = os.geteuid()
+        if own != 0 and user.partition(":")[0] not in ("", str(own), getpass.getuser()):
+            raise _another_user(stage)
+        secrets = self._variables(stage)
+        for name, value in secrets:
+            if "\n" in value or not _VARIABLE.fullmatch(name):
+                raise InvalidInputError(
+                    f"stage {stage.name}: the secret for {name} has more than one line, or {name} is no plain name; "
+                    "a container on this machine cannot be given that",
+                    hint="encode it as one line, or run on a cluster",
+                )
+        with self._lock:
+            self._engine = self._engine or find_engine()
+        return Person(None, None, False, secrets, self._engine)
+
+    def _resolve(self, stage: Stage) -> str:
+        """What the reference means, asked once in the life of this executor."""
+        image = stage.transform.image
+        assert self._engine is not None
+        if image not in self._resolved:
+            try:
+                self._resolved[image] = self._engine.resolve(image)
+            except RemoteError as error:
+                # Not transient here: a name that was mistyped would keep all other stages and branches waiting.
+                raise MachineError(f"stage {stage.name}: {error.message}", hint="push again, or retry later") from error
+        return self._resolved[image]
 
     def _variables(self, stage: Stage) -> tuple[tuple[str, str], ...]:
         found = []
@@ -143,6 +178,13 @@ class LocalExecutor:
                 )
             found.append((secret.env_var, value))
         return tuple(found)
+
+
+def _another_user(stage: Stage) -> InvalidInputError:
+    return InvalidInputError(
+        f"stage {stage.name}: transform.user {stage.transform.user} is another user than the one who runs this",
+        hint="leave transform.user out, or run the controller as root or on a cluster",
+    )
 
 
 def _user(stage: Stage) -> tuple[int | None, int | None]:

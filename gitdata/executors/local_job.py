@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gitdata.backends.containers import Engine
 from gitdata.backends.git import Git
-from gitdata.backends.images import FolderImage, prepare
+from gitdata.backends.images import prepare
 from gitdata.errors import GitdataError, InvalidInputError
 from gitdata.executors.base import Job, Progress
 from gitdata.executors.cores import Cores
@@ -36,16 +37,27 @@ class Place:
     cores: Cores
     cores_count: int
     flush_seconds: float
+    engine_options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who runs the commands, and the secrets they get: variable -> value."""
+    """Who runs the commands, and the secrets they get: variable -> value. engine: runs them, for an image reference."""
 
     uid: int | None
     gid: int | None
     user_namespace: bool
     secrets: tuple[tuple[str, str], ...]
+    engine: Engine | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What the workers are told of the image: a folder's code and environment, or the local id of a reference."""
+
+    code: str = ""
+    venv: str = ""
+    image: str = ""
 
 
 class LocalJob:
@@ -110,8 +122,8 @@ class LocalJob:
                 self._status = end
 
     def _work(self) -> None:
-        image = prepare(self._git, self.job.commit, self.job.stage.transform.image, self._place.cache_home)
-        with Scratch(self._place.cache_home, self.job.name) as scratch, ExitStack() as stack:
+        image = self._prepare()
+        with Scratch(self._place.cache_home, self.job.name, self._person.engine) as scratch, ExitStack() as stack:
             with self._lock:
                 self._status = JobStatus("running")
             limit = self.job.stage.job_timeout_ms / 1000
@@ -129,7 +141,14 @@ class LocalJob:
             for thread in threads:
                 thread.join()
 
-    def _serve(self, number: int, image: FolderImage, scratch: Path) -> None:
+    def _prepare(self) -> _Prepared:
+        image = self.job.stage.transform.image
+        if self._person.engine is not None:
+            return _Prepared(image=self._person.engine.bring(image, self.job.environment.id))
+        made = prepare(self._git, self.job.commit, image, self._place.cache_home)
+        return _Prepared(str(made.code), str(made.venv or ""))
+
+    def _serve(self, number: int, image: _Prepared, scratch: Path) -> None:
         """One worker: its process begins with its first shard and ends when none is left."""
         worker: WorkerProcess | None = None
         try:
@@ -152,7 +171,7 @@ class LocalJob:
                 with self._lock:
                     self._workers.discard(worker)
 
-    def _spawn(self, number: int, image: FolderImage, scratch: Path) -> WorkerProcess:
+    def _spawn(self, number: int, image: _Prepared, scratch: Path) -> WorkerProcess:
         place, person = self._place, self._person
         told = WorkerJob(
             store=place.store,
@@ -162,8 +181,8 @@ class LocalJob:
             shards=self.job.shards,
             objects=str(scratch / "objects"),
             scratch=str(scratch / f"worker{number}"),
-            code=str(image.code),
-            venv=str(image.venv or ""),
+            code=image.code,
+            venv=image.venv,
             hidden=place.hidden,
             secrets=person.secrets,
             uid=person.uid,
@@ -171,6 +190,9 @@ class LocalJob:
             user_namespace=person.user_namespace,
             flush_seconds=place.flush_seconds,
             parent=os.getpid(),
+            engine=person.engine.program if person.engine else "",
+            image=image.image,
+            engine_options=place.engine_options,
         )
         worker = WorkerProcess(told, lambda event: self._heard(number, event))
         with self._lock:

@@ -5,19 +5,25 @@ It is removed when the job ends. After a kill -9 the next executor removes it: t
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import tempfile
 from pathlib import Path
 
+from gitdata.backends.containers import Engine
+from gitdata.errors import MachineError
+from gitdata.worker.container import JOB_LABEL
 from gitdata.worker.datum import remove_tree
+
+_ENGINE = "engine"
 
 
 class Scratch:
-    """``with Scratch(cache_home, name) as folder``: a new locked folder."""
+    """``with Scratch(cache_home, name) as folder``: a new locked folder. engine: what makes containers for the job."""
 
-    def __init__(self, cache_home: Path, name: str) -> None:
-        self._home, self._name = cache_home / "jobs", name
+    def __init__(self, cache_home: Path, name: str, engine: Engine | None = None) -> None:
+        self._home, self._name, self._engine = cache_home / "jobs", name, engine
 
     def __enter__(self) -> Path:
         self._home.mkdir(parents=True, exist_ok=True)
@@ -26,6 +32,8 @@ class Scratch:
         self._lock = _try_lock(made)
         self._folder = made.rename(self._home / f"{self._name}{made.name.removeprefix('.new')}")
         (self._folder / "objects").mkdir()
+        if self._engine is not None:
+            (self._folder / _ENGINE).write_text(self._engine.program)
         return self._folder
 
     def __exit__(self, *_: object) -> None:
@@ -35,10 +43,12 @@ class Scratch:
 
 
 def sweep(cache_home: Path) -> None:
-    """Remove the folders of jobs whose process is gone."""
+    """Remove the folders of jobs whose process is gone, and first the containers that may still write to them."""
     for folder in cache_home.glob("jobs/[!.]*"):
         lock = _try_lock(folder)
         if lock is not None:
+            with contextlib.suppress(FileNotFoundError, MachineError):  # none; or no longer installed
+                Engine((folder / _ENGINE).read_text()).remove(f"{JOB_LABEL}={folder}")
             remove_tree(folder)
             os.close(lock)
 

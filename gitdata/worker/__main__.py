@@ -21,9 +21,10 @@ from gitdata.formats.plans import parse_plan
 from gitdata.identity import sha256
 from gitdata.model import DatumResult, RunPlan
 from gitdata.worker import syscalls
+from gitdata.worker.container import Container
 from gitdata.worker.datum import DatumRunner
 from gitdata.worker.job import WorkerJob
-from gitdata.worker.sandbox import Sandbox
+from gitdata.worker.sandbox import Runner, Sandbox
 from gitdata.worker.segments import Segments
 
 
@@ -35,8 +36,8 @@ def main() -> int:
     try:
         store = open_store(job.store, dict(job.store_options))
         plan = _read_plan(store, job)
-        with Sandbox() as sandbox:
-            _work(job, plan, store, sandbox)
+        with Container(job) if job.engine else Sandbox() as runner:
+            _work(job, plan, store, runner)
     except GitdataError as error:
         print(f"{error.message}; {error.hint}" if error.hint else error.message, file=sys.stderr)
         return 1
@@ -54,9 +55,9 @@ def _read_plan(store: ObjectStore, job: WorkerJob) -> RunPlan:
     return parse_plan(data, key)
 
 
-def _work(job: WorkerJob, plan: RunPlan, store: ObjectStore, sandbox: Sandbox) -> None:
+def _work(job: WorkerJob, plan: RunPlan, store: ObjectStore, commands: Runner) -> None:
     segments = Segments(store, job.zone, plan.stage_key, job.flush_seconds)
-    runner = DatumRunner(job, plan, store, sandbox, segments.flush_if_due)
+    runner = DatumRunner(job, plan, store, commands, segments.flush_if_due)
     Path(job.scratch).mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         for line in sys.stdin.buffer:

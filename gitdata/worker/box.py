@@ -17,6 +17,7 @@ class Box:
     put together), ``tmp`` and ``vartmp`` in it. code: the host folder that becomes ``/code``, or "".
     binds: (host path, path inside), made read-only. hidden: host paths that must not be seen.
     uid, gid: who runs the command, None for the worker's own. user_namespace: needed by an ordinary user.
+    name, user, private (variables with secrets): for a container, which needs neither ``root`` nor ``code``.
     """
 
     argv: tuple[str, ...]
@@ -32,6 +33,9 @@ class Box:
     uid: int | None = None
     gid: int | None = None
     user_namespace: bool = False
+    name: str = ""
+    user: str = ""
+    private: tuple[str, ...] = ()
 
     def dump(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -39,7 +43,7 @@ class Box:
     @staticmethod
     def parse(data: bytes) -> Box:
         raw = json.loads(data)
-        for name in ("argv", "hidden"):
+        for name in ("argv", "hidden", "private"):
             raw[name] = tuple(raw[name])
         for name in ("env", "binds"):
             raw[name] = tuple((first, second) for first, second in raw[name])

@@ -25,7 +25,7 @@ from gitdata.worker import environment
 from gitdata.worker.box import Box, Exit
 from gitdata.worker.job import WorkerJob
 from gitdata.worker.outputs import OutputError, OutputStore
-from gitdata.worker.sandbox import Sandbox, Tail, make_folders
+from gitdata.worker.sandbox import Runner, Tail, make_folders
 from gitdata.worker.staging import Staged, Stager
 
 
@@ -43,7 +43,7 @@ class DatumRunner:
     """Works through datums one at a time. idle: called about once a second while a command runs."""
 
     def __init__(
-        self, job: WorkerJob, plan: RunPlan, store: ObjectStore, sandbox: Sandbox, idle: Callable[[], None]
+        self, job: WorkerJob, plan: RunPlan, store: ObjectStore, sandbox: Runner, idle: Callable[[], None]
     ) -> None:
         self._job, self._plan, self._store, self._sandbox, self._idle = job, plan, store, sandbox, idle
         self._scratch = Path(job.scratch)
@@ -102,7 +102,7 @@ class DatumRunner:
         box = Box(
             argv=cmd,
             env=environment.variables(self._job, self._plan, datum),
-            cwd=stage.transform.working_dir or ("/code" if self._job.code else "/"),
+            cwd=stage.transform.working_dir or ("/code" if self._job.code else ""),
             pfs=str(self._scratch / "pfs"),
             scratch=str(self._scratch),
             stdin="".join(f"{line}\n" for line in stdin or ()),
@@ -113,6 +113,9 @@ class DatumRunner:
             uid=self._job.uid,
             gid=self._job.gid,
             user_namespace=self._job.user_namespace,
+            name=f"{self._plan.job}-{datum.id[:12]}",
+            user=stage.transform.user,
+            private=tuple(name for name, _ in self._job.secrets),
         )
         return self._sandbox.run(box, log, self._idle)
 
@@ -127,7 +130,8 @@ class DatumRunner:
             return None
         words = log.bytes().decode(errors="replace").rstrip().rpartition("\n")[2][-300:]
         said = "".join(c for c in words if c.isprintable())
-        message = f"`{shlex.join(cmd)[:200]}` ended with {done.code}"
+        what = f"`{shlex.join(cmd)[:200]}`" if cmd else "the image's command"
+        message = f"{what} ended with {done.code}"
         return Failure("user", f"{message}: {said}" if said else message, done.code)
 
     def _result(self, datum: Datum, last: Try | None) -> DatumResult:

@@ -24,6 +24,8 @@ def base_prefix() -> str:
 
 def binds(job: WorkerJob) -> tuple[tuple[str, str], ...]:
     """What a command needs beside the system folders: the stage's environment and the interpreter under it."""
+    if job.engine:
+        return ()
     prefix = base_prefix()
     wanted = [] if prefix.split("/")[1] in SYSTEM_FOLDERS else [prefix]
     if job.venv:
@@ -33,6 +35,13 @@ def binds(job: WorkerJob) -> tuple[tuple[str, str], ...]:
 
 def variables(job: WorkerJob, plan: RunPlan, datum: Datum) -> tuple[tuple[str, str], ...]:
     """All variables of a datum's command. The stage's own win over the defaults, the datum's over both."""
+    base = {"HOME": "/tmp"} if job.engine else _of_sandbox(job)  # an image has its own, PATH before all
+    given = {**base, **dict(plan.stage.transform.env), **dict(job.secrets)}
+    ours = {name: value for name, value in _of_datum(plan, datum) if name not in base}
+    return tuple({**given, **ours}.items())
+
+
+def _of_sandbox(job: WorkerJob) -> dict[str, str]:
     # The interpreter first: an environment id names its version, so `python3` must be that one in every image.
     places = [f"{job.venv}/bin"] if job.venv else []
     if base_prefix() not in ("/usr", "/usr/local"):
@@ -40,9 +49,7 @@ def variables(job: WorkerJob, plan: RunPlan, datum: Datum) -> tuple[tuple[str, s
     base = {"PATH": ":".join([*places, _SYSTEM_PATH]), "HOME": "/tmp", "LANG": "C.UTF-8"}
     if job.venv:
         base["VIRTUAL_ENV"] = job.venv
-    given = {**base, **dict(plan.stage.transform.env), **dict(job.secrets)}
-    ours = {name: value for name, value in _of_datum(plan, datum) if name not in base}
-    return tuple({**given, **ours}.items())
+    return base
 
 
 def _of_datum(plan: RunPlan, datum: Datum) -> Iterator[tuple[str, str]]:

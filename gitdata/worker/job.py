@@ -16,6 +16,7 @@ class WorkerJob:
 
     objects: the job's folder of shared objects. scratch: this worker's own folder. code, venv: of the image, or "".
     hidden: host paths that commands must not see. secrets: variable -> value. uid, gid: who runs the command.
+    engine: the program that runs containers, with the local id of the image and further options; "" for the sandbox.
     """
 
     store: str
@@ -34,6 +35,9 @@ class WorkerJob:
     user_namespace: bool
     flush_seconds: float
     parent: int
+    engine: str = ""
+    image: str = ""
+    engine_options: tuple[str, ...] = ()
 
     def dump(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -41,7 +45,8 @@ class WorkerJob:
     @staticmethod
     def parse(data: bytes) -> WorkerJob:
         raw = json.loads(data)
-        raw["hidden"] = tuple(raw["hidden"])
+        for name in ("hidden", "engine_options"):
+            raw[name] = tuple(raw[name])
         for name in ("store_options", "secrets"):
             raw[name] = tuple((first, second) for first, second in raw[name])
         return WorkerJob(**raw)

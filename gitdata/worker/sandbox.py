@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from gitdata.errors import MachineError
 from gitdata.worker import launcher
@@ -39,6 +39,13 @@ class Tail:
 
     def bytes(self) -> bytes:
         return bytes(self._kept[-LOG_BYTES:])
+
+
+class Runner(Protocol):
+    """What runs boxes one at a time: ``Sandbox``, or for an image reference ``container.Container``."""
+
+    def run(self, box: Box, log: Tail, idle: Callable[[], None] = ...) -> Exit:
+        """Run one command to its end. Raises MachineError where it could not even begin."""
 
 
 class Sandbox:
