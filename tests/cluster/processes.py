@@ -1,6 +1,6 @@
 """Start a server, wait until it answers, stop it by its process id. Used by every part of the testbed.
 
-A server dies with the process that started it (``setpriv --pdeathsig``), whatever happens to that one, and is
+A server is killed with the process that started it (``setpriv --pdeathsig``), whatever ended that one, and is
 always waited for: the next one wants its port. Nothing is ever ended by name.
 """
 
@@ -55,7 +55,7 @@ class Server:
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", "--", *map(str, self.argv)],
+                ["setpriv", "--pdeathsig", "KILL", "--", *map(str, self.argv)],
                 env={**os.environ, **self.env},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
