@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from gitdata.errors import GitdataError, NotARepositoryError, RemoteError
 
@@ -292,13 +293,17 @@ class Git:
         if done.returncode != 0:
             raise _remote_error("fetch from", url, done.stderr)
 
-    def push(self, url: str, updates: Mapping[str, str | None]) -> PushResult:
+    def push(
+        self, url: str, updates: Mapping[str, str | None], *, expect: Mapping[str, str] = MappingProxyType({})
+    ) -> PushResult:
         """One atomic push, never forced: ref -> sha, or None to delete. A lost race is a result, not an error.
 
+        expect: what these refs must still be, for what is deleted: git refuses no deletion by itself.
         Raises RemoteError where the remote could not be asked at all.
         """
+        leases = [f"--force-with-lease={ref}:{sha}" for ref, sha in expect.items()]
         specs = [f"{sha or ''}:{ref}" for ref, sha in updates.items()]
-        done = self.call("push", "--atomic", "--porcelain", "--no-verify", "--end-of-options", url, *specs)
+        done = self.call("push", "--atomic", "--porcelain", "--no-verify", *leases, "--end-of-options", url, *specs)
         if done.returncode == 0:
             return PushResult(True)
         rejected = [line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith("!")]

@@ -14,9 +14,10 @@ from gitdata.commands.sites import branch_of
 from gitdata.commands.terminal import print_json, print_table, say
 from gitdata.controller.visit import describe, is_published, remote_tip
 from gitdata.data.repository import Repository
-from gitdata.errors import BusyError, NotARepositoryError
+from gitdata.errors import BusyError, NotARepositoryError, RemoteError
 
-_POLL_SECONDS = 0.3
+_POLL_SECONDS = 0.5
+_LONGEST_PAUSE = 10.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,15 +34,20 @@ def run(args: argparse.Namespace) -> int:
     if commit is None:
         raise NotARepositoryError(f"{args.revision}: no such revision")
     end = time.monotonic() + args.timeout if args.timeout else None
-    tip = remote_tip(git, branch)
+    tip, pause = remote_tip(git, branch), _POLL_SECONDS
     while not is_published(git, tip, commit):
         if end is not None and time.monotonic() > end:
             raise BusyError(
                 f"the outputs of {commit[:12]} are not published after {args.timeout:.0f} s",
                 hint="is it pushed, and does a controller watch this branch? see `gitdata job list`",
             )
-        time.sleep(_POLL_SECONDS)
-        tip = remote_tip(git, branch)
+        time.sleep(pause)
+        try:
+            tip, pause = remote_tip(git, branch), _POLL_SECONDS
+        except RemoteError as error:  # a server that is away for a moment ends no wait
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            if pause == _LONGEST_PAUSE and end is None:
+                say(f"{error.message}; still trying")
     assert tip is not None
     found = describe(git, tip, branch)
     assert found is not None

@@ -35,13 +35,18 @@ def serve(controller: Controller, *, once: bool, stop: threading.Event) -> None:
                 return
             if busy:
                 pause = min(pause, 1.0)
-        except GitdataError as error:
+        except (GitdataError, OSError) as error:
             failures += 1
-            if not error.transient or (once and failures >= 5):
+            if not _passes(error) or (once and failures >= 5):
                 raise
             pause = min(_LONGEST_BACKOFF, 0.5 * 2**failures) * random.uniform(0.5, 1)
-            controller.say(f"{error.message}; trying again in {pause:.0f} s")
+            controller.say(f"{error}; trying again in {pause:.0f} s")
         _wait(controller, wake, pause, stop)
+
+
+def _passes(error: GitdataError | OSError) -> bool:
+    """Whether the same turn may succeed later: a full disk and a failing one are somebody's to mend, not an end."""
+    return error.transient if isinstance(error, GitdataError) else True
 
 
 def _wait(controller: Controller, wake: WakeFile, seconds: float, stop: threading.Event) -> None:

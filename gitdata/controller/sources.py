@@ -54,6 +54,8 @@ class Tree:
             folder = posixpath.normpath(posixpath.join(posixpath.dirname(name), pointer.wdir))
             for out in pointer.outs:
                 path = posixpath.normpath(posixpath.join(folder, out.path))
+                if path in self.outputs:
+                    self.unreadable = self.unreadable or f"{name}: another pointer has the output {path}; remove one"
                 if pointer.generated:
                     self.generated[path] = {k: str(v) for k, v in pointer.meta["gitdata"].items()}
                 self.outputs[path] = out

@@ -200,10 +200,27 @@ def _record(value: Any) -> NoteRecord | None:
     if not isinstance(value, dict) or value.get("v") != 1:
         return None
     body = value.get("statement")
-    if not isinstance(body, dict) or body.get("_type") != STATEMENT_TYPE:
+    if not isinstance(body, dict) or body.get("_type") != STATEMENT_TYPE or not _fits(body, _SHAPE):
         return None
     name = sha256(canonical(body))
     return NoteRecord(name, body) if value.get("id") == name else None
+
+
+_THING: dict[str, Any] = {"digest": {}, "annotations": {}}
+_SHAPE: dict[str, Any] = {
+    "subject": [_THING],
+    "predicate": {
+        "buildDefinition": {"externalParameters": {}, "internalParameters": {}, "resolvedDependencies": [_THING]},
+        "runDetails": {"builder": {}, "metadata": {}, "byproducts": [{}]},
+    },
+}
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    """Whether what is there is of the kinds that readers rely on: anybody can push a note."""
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(_fits(item, shape[0]) for item in value)
+    return isinstance(value, dict) and all(_fits(value[key], inner) for key, inner in shape.items() if key in value)
 
 
 def _subject(stage: str, run_key: str, output: OutputRecord | None) -> dict[str, Any]:

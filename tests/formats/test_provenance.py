@@ -24,6 +24,7 @@ from gitdata.formats.provenance import (
     parse_note,
     statement,
 )
+from gitdata.identity import canonical, sha256
 from gitdata.model import Entry, Environment, PfsInput, Secret, Stage, Transform
 
 SCHEMA = json.loads((Path(__file__).parent / "slsa.schema.json").read_text())
@@ -259,3 +260,21 @@ def test_a_manifest_is_what_sha256sum_prints(tmp_path: Path) -> None:
 def test_one_unknown_file_makes_the_manifest_unknown() -> None:
     assert manifest_sha256((Entry("a", "0" * 32, sha256=SHA), Entry("b", "1" * 32))) is None
     assert manifest_sha256(()) == hashlib.sha256(b"").hexdigest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"subject": "x"},
+        {"subject": ["x"]},
+        {"subject": [{"digest": "x"}]},
+        {"predicate": []},
+        {"predicate": {"buildDefinition": 1}},
+        {"predicate": {"buildDefinition": {"resolvedDependencies": [{"annotations": 3}]}}},
+        {"predicate": {"runDetails": {"byproducts": {}}}},
+    ],
+)
+def test_a_forged_statement_of_another_shape_is_skipped(change: dict[str, Any]) -> None:
+    body = {"_type": "https://in-toto.io/Statement/v1", **change}
+    line = canonical({"v": 1, "id": sha256(canonical(body)), "statement": body})
+    assert parse_note(line + b"\n") == []
