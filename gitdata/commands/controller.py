@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     settings = read_settings(args.config)
     cache = cache_home()
-    origin = str(Path(args.repo).resolve()) if Path(args.repo).exists() else args.repo
+    origin = origin_of(args.repo)
     remote = args.remote if "://" in args.remote else str(Path(args.remote).resolve())
     store = open_store(remote, settings.remote)
     git, lock = open_clone(cache, origin)
@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
         cache_home=cache,
         flush_seconds=settings.controller.flush_seconds,
         secrets=settings.secrets,
+        container_options=settings.executor.container_options,
     )
     site = Site(git=git, store=store, executor=executor, origin=origin)
     mailer = open_mailer(settings.mail)
@@ -63,6 +64,11 @@ def run(args: argparse.Namespace) -> int:
         finally:
             executor.close()
     return 0
+
+
+def origin_of(text: str) -> str:
+    """A URL as it is; a folder as an absolute path, also one that is not there now. Git tells them apart so, too."""
+    return text if ":" in text.split("/", 1)[0] else str(Path(text).resolve())
 
 
 def open_mailer(settings: MailSettings) -> Mailer | None:

@@ -27,7 +27,7 @@ from gitdata.data.outputs import bring_output
 from gitdata.data.repository import Repository
 from gitdata.data.snapshot import snapshot
 from gitdata.data.workspace import Workspace
-from gitdata.errors import InvalidInputError
+from gitdata.errors import InvalidInputError, UsageError
 from gitdata.model import JobStatus
 
 
@@ -41,13 +41,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.jobs is not None and args.jobs < 1:
+        raise UsageError("--jobs must be at least 1")
     repository = Repository.open()
     add_changed(Workspace(repository))  # a run is of content: what changed gets its pointer first
     commit = snapshot(repository)
     site = workshop(repository, args.remote, args.jobs, read_settings(args.config).secrets)
     branch = branch_of(repository, None)
     before = wish(repository.git, commit, branch)
-    asked = Wish(commit, branch, preferred=before.preferred, only=frozenset(args.stages))
+    asked = Wish(commit, branch, preferred=before.preferred, pinned=before.pinned, only=frozenset(args.stages))
     driver = Driver(site, say=say, clock=now_ms)
     try:
         while True:

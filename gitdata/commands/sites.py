@@ -9,10 +9,12 @@ import argparse
 import getpass
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from gitdata.backends.git import Git
 from gitdata.backends.layered import LayeredStore
 from gitdata.backends.objects import ObjectStore
 from gitdata.backends.stores import open_store
@@ -20,7 +22,7 @@ from gitdata.controller.site import Site
 from gitdata.controller.visit import OutputCommit, current_branch, git_remote, output_commits, refresh
 from gitdata.data.repository import Repository
 from gitdata.data.transfer import pull_objects
-from gitdata.errors import RemoteError
+from gitdata.errors import InvalidInputError, RemoteError
 from gitdata.executors.local import LocalExecutor
 
 
@@ -86,12 +88,28 @@ def workshop(
     return Site(
         git=repository.git,
         store=upper if lower is None else LayeredStore(upper, lower),
-        executor=LocalExecutor(upper.url, {}, cores=cores, cache_home=cache_home(), secrets=secrets),
+        executor=LocalExecutor(
+            upper.url,
+            {},
+            cores=cores,
+            cache_home=cache_home(),
+            secrets=secrets,
+            container_options=container_options(repository.git),
+        ),
         origin=repository.git.config(f"remote.{git_remote(repository.git)}.url") or str(repository.root),
         zone=local_zone(),
         read_zones=() if lower is None else ("main",),
         bring=bring,
     )
+
+
+def container_options(git: Git) -> list[str]:
+    """``git config gitdata.containerOptions``: what this machine's podman or docker needs to run a container."""
+    text = git.config("gitdata.containerOptions")
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise InvalidInputError(f"git config gitdata.containerOptions: {error}: {text}") from error
 
 
 def _remote_or_none(repository: Repository, name: str | None) -> ObjectStore | None:

@@ -43,6 +43,13 @@ class MailSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutorSettings:
+    """``[executor]``. container_options: for every ``run`` of podman or docker, before the image."""
+
+    container_options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole file. remote: DVC's own keys of the data remote (endpointurl, region, profile, ...).
 
@@ -51,6 +58,7 @@ class Settings:
 
     controller: ControllerSettings = ControllerSettings()
     mail: MailSettings = MailSettings()
+    executor: ExecutorSettings = ExecutorSettings()
     remote: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -63,7 +71,7 @@ def read_settings(path: Path | None) -> Settings:
         body = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path}: not TOML: {error}") from error
-    unknown = set(body) - {"controller", "mail", "remote", "secrets"}
+    unknown = set(body) - {"controller", "executor", "mail", "remote", "secrets"}
     if unknown:
         raise InvalidInputError(f"{path}: unknown section [{sorted(unknown)[0]}]", hint="see docs/configuration.md")
     for name, section in body.items():
@@ -72,6 +80,7 @@ def read_settings(path: Path | None) -> Settings:
     return Settings(
         controller=_section(path, "controller", ControllerSettings, body.get("controller", {})),
         mail=_section(path, "mail", MailSettings, body.get("mail", {})),
+        executor=_section(path, "executor", ExecutorSettings, body.get("executor", {})),
         remote={str(k): str(v).lower() if isinstance(v, bool) else str(v) for k, v in body.get("remote", {}).items()},
         secrets={name: _secret(path, name, keys) for name, keys in body.get("secrets", {}).items()},
     )

@@ -21,7 +21,7 @@ from gitdata.formats.dvc import object_key
 from gitdata.formats.index import IndexObject, ranked
 from gitdata.formats.records import History, RunRecord, fold
 from gitdata.identity import stage_key
-from gitdata.model import DatumResult, Listing, Stage, leaves
+from gitdata.model import DatumResult, Environment, Listing, Stage, leaves
 
 _TREES = 4
 
@@ -30,12 +30,14 @@ _TREES = 4
 class Wish:
     """What to survey. preferred: stage -> result named by the output tip. retried: jobs whose retry was asked for.
 
+    pinned: stage -> what the image reference of its published output meant.
     only: these stages and what they need; empty = all. default_branch: what a spec may call this commit.
     """
 
     commit: str
     branch: str
     preferred: Mapping[str, str] = field(default_factory=dict)
+    pinned: Mapping[str, Environment] = field(default_factory=dict)
     retried: frozenset[str] = frozenset()
     only: frozenset[str] = frozenset()
     default_branch: str = ""
@@ -110,7 +112,9 @@ class Facts:
         sources: dict[str, Source],
     ) -> StagePlan:
         try:
-            environment = self.site.executor.environment(self.site.git, wish.commit, stage)
+            before = wish.pinned.get(stage.name)
+            known = before.id if before and before.image == stage.transform.image else ""
+            environment = self.site.executor.environment(self.site.git, wish.commit, stage, known)
             for leaf in leaves(stage.input):
                 if leaf.repo not in upstream and leaf.repo not in sources:
                     sources[leaf.repo] = tree.source(leaf.repo, self.site.store)

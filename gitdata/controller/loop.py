@@ -18,6 +18,7 @@ from gitdata.controller.config import ControllerSettings
 from gitdata.controller.drive import Driver
 from gitdata.controller.facts import Survey, Wish
 from gitdata.controller.notify import OUTBOX_REF, deliver
+from gitdata.controller.pinned import pinned_images
 from gitdata.controller.publish import (
     NOTES,
     Tips,
@@ -149,6 +150,7 @@ class Controller:
             commit,
             branch,
             preferred={name: str(pointer.meta.get("result", "")) for name, pointer in previous.items()},
+            pinned=pinned_images(self.site.git, output, previous),
             retried=frozenset(request.target for request in mine.values()),
             default_branch=self.default,
         )

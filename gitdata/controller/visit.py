@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from gitdata.backends.git import Git
 from gitdata.controller.facts import Wish
+from gitdata.controller.pinned import pinned_images
 from gitdata.controller.publish import generated_pointers, published_source
 from gitdata.controller.watch import HEADS, OUTPUTS
 from gitdata.errors import NotARepositoryError, RemoteError
@@ -85,8 +86,9 @@ def wish(git: Git, revision: str, branch: str) -> Wish:
     if commit is None:
         raise NotARepositoryError(f"{revision}: no such revision", hint="commit something first, or fetch it")
     tip = output_tips(git).get(branch)
-    preferred = {name: str(p.meta.get("result", "")) for name, p in generated_pointers(git, tip).items()}
-    return Wish(commit, branch, preferred=preferred)
+    previous = generated_pointers(git, tip)
+    preferred = {name: str(p.meta.get("result", "")) for name, p in previous.items()}
+    return Wish(commit, branch, preferred=preferred, pinned=pinned_images(git, tip, previous))
 
 
 def is_published(git: Git, tip: str | None, commit: str) -> bool:

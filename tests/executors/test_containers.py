@@ -21,6 +21,7 @@ from gitdata.executors.base import Executor
 from gitdata.executors.local import LocalExecutor
 from gitdata.model import Secret
 from helpers.containers import IMAGE, Containers, find_containers, registry
+from helpers.lab import Lab
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="another user can only be had as root")
 
@@ -56,6 +57,12 @@ class TestContainerConformance(Conformance):
     def test_code_is_the_image_folder_and_the_working_folder(self, executor: Executor, bench: Bench) -> None:
         assert bench.run(executor, bench.stage("pwd; cat /etc/passwd"), {"a": b""}).log().startswith("/\nroot:x:0")
         assert bench.run(executor, bench.stage("pwd", working_dir="/bin"), {"a": b""}).log() == "/bin\n"
+
+    def test_the_log_is_the_end_of_what_was_printed(self, executor: Executor, bench: Bench) -> None:
+        # An engine keeps the order within standard output and within standard error, not between them.
+        log = bench.run(executor, bench.stage("head -c 3000000 /dev/zero; echo end"), {"a": b""}).log()
+        assert len(log) == 1 << 20
+        assert log.endswith("\0end\n")
 
     def test_environment_names_the_image_and_refuses_what_cannot_run(self, executor: Executor, bench: Bench) -> None:
         commit = bench.repo.git("rev-parse", "HEAD")
@@ -163,6 +170,44 @@ def test_a_tag_is_resolved_once_and_an_old_digest_is_kept(bench: Bench, containe
             containers.engine.resolve(f"{host}/tools/none:1")
     with pytest.raises(MachineError, match="could not be reached"):
         executor.environment(bench.git, bench.repo.git("rev-parse", "HEAD"), bench.stage("", image=f"{host}/gone:1"))
+
+
+def test_a_tag_that_moved_recomputes_nothing(containers: Containers, tmp_path: Path) -> None:
+    def push(content: str, *tags: str) -> None:
+        for tag in tags:
+            containers.make_image(f"{host}/tools/test:{tag}", content)
+            containers.call("push", f"{host}/tools/test:{tag}")
+            containers.call("rmi", "--force", f"{host}/tools/test:{tag}")
+
+    def settle(tag: str) -> tuple[dict[str, str], list[str]]:
+        transform = {
+            "image": f"{host}/tools/test:{tag}",
+            "cmd": ["sh", "-c", 'cat /content > "/pfs/out/$(basename $in)"'],
+        }
+        lab.stage("say", "", transform=transform)
+        lab.push("more")
+        said = lab.settle()  # each time a new controller
+        return lab.files("say"), lab.started(said)
+
+    (tmp_path / "lab").mkdir()
+    lab = Lab.create(tmp_path / "lab")
+    lab.container_options = containers.options
+    with registry(tmp_path) as host:
+        if host is None or not containers.engine.is_podman:
+            pytest.skip("REGISTRIES ARE NOT TESTED: needs podman and Debian's docker-registry")
+        Path(containers.environment["CONTAINERS_REGISTRIES_CONF"]).write_text(
+            f'[[registry]]\nlocation = "{host}"\ninsecure = true\n'
+        )
+        push("one", "v1")
+        lab.work.write("in/a", "a")
+        assert settle("v1") == ({"a": "one"}, ["say"])
+        push("two", "v1", "v2")
+        lab.work.write("README", "words")
+        assert settle("v1") == ({"a": "one"}, [])
+        lab.work.write("in/b", "b")
+        assert settle("v1") == ({"a": "one", "b": "one"}, ["say"])
+        assert settle("v2") == ({"a": "two", "b": "two"}, ["say"])
+        assert settle("v1") == ({"a": "two", "b": "two"}, ["say"])  # the text changed: v1 is asked for once more
 
 
 def test_without_an_engine_references_are_refused_in_words(

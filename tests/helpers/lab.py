@@ -37,6 +37,7 @@ class Lab:
     root: Path
     work: Repo
     log: list[str] = field(default_factory=list)
+    container_options: Sequence[str] = ()
 
     @classmethod
     def create(cls, root: Path) -> Lab:
@@ -82,7 +83,14 @@ class Lab:
         cache = self.root / "cache"
         url = str(self.root / "data")
         git, lock = open_clone(cache, str(self.root / "origin.git"))
-        executor = LocalExecutor(url, {}, cores=cores, cache_home=cache, flush_seconds=settings.flush_seconds)
+        executor = LocalExecutor(
+            url,
+            {},
+            cores=cores,
+            cache_home=cache,
+            flush_seconds=settings.flush_seconds,
+            container_options=self.container_options,
+        )
         site = Site(git=git, store=open_store(url), executor=executor, origin=str(self.root / "origin.git"))
         with lock:
             try:
