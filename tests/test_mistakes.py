@@ -144,6 +144,23 @@ def test_a_full_disk(data: Repo, gitdata: Program) -> None:
     assert (data.path / "big.bin").stat().st_size == 1_000_000
 
 
+def test_a_full_remote(data: Repo, gitdata: Program, tmp_path: Path) -> None:
+    """It is the remote's disk that is named, not the cache's."""
+    data.write("big.bin", b"x" * 1_000_000)
+    gitdata("add", "big.bin")
+    data.commit("big")
+    script = 'mount -t tmpfs -o size=256k tmpfs "$0" && exec gitdata push'
+    inside = Program("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, cwd=data.path)
+    done = inside(tmp_path / "remote", code=10)
+    said = next(line for line in done.stderr.splitlines() if line.startswith("gitdata: "))
+    assert said.startswith(f"gitdata: {tmp_path / 'remote'}")
+    assert said.endswith("the disk is full; nothing was lost")
+
+
+def test_a_run_on_no_cores(data: Repo, gitdata: Program) -> None:
+    one_line(gitdata, "run", "--jobs", "-3", code=2, says="--jobs must be at least 1")
+
+
 def test_settings_of_the_controller_that_do_not_exist(data: Repo, gitdata: Program, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("[controller]\npol_seconds = 3\n")
     words = ("controller", "--once", "--repo", tmp_path / "origin.git", "--remote", tmp_path / "remote")

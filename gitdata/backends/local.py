@@ -115,7 +115,8 @@ class LocalStore:
         if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
             return MissingDataError(f"{self.url}: no object {key}")
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return error  # the command line says it for every full disk alike
+            # The command line says it for every full disk alike; which disk it is, only we know.
+            return OSError(error.errno, error.strerror, str(self.root / key))
         transient = error.errno in (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY)
         return RemoteError(f"{self.url}: cannot {verb} {key}: {error.strerror}", transient=transient)
 

@@ -43,6 +43,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.jobs is not None and args.jobs < 1:
         raise UsageError("--jobs must be at least 1")
+    if args.jobs is not None and args.jobs < 1:
+        raise UsageError("--jobs must be at least 1")
     repository = Repository.open()
     add_changed(Workspace(repository))  # a run is of content: what changed gets its pointer first
     commit = snapshot(repository)

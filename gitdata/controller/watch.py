@@ -56,6 +56,9 @@ class Remote:
 
 def look(git: Git, origin: str, last: Remote) -> Remote:
     """The remote's refs, fetched where they moved. Raises RemoteError."""
+    if not (git.path / "HEAD").exists():  # somebody emptied the cache
+        _make_clone(git)
+        last = Remote()
     now = Remote(git.ls_remote(origin))
     if now != last:
         git.fetch(origin, *_SEEN, prune=True)
@@ -65,7 +68,7 @@ def look(git: Git, origin: str, last: Remote) -> Remote:
 def open_clone(cache_home: Path, origin: str) -> tuple[Git, IO[str]]:
     """The controller's own bare clone, and the lock that keeps it this process's; made if it is not there.
 
-    A cache: it may be deleted whenever no controller runs. A second controller on this machine gets a clone of its own.
+    A cache: it may be deleted; ``look`` makes it again. A second controller on this machine gets a clone of its own.
     """
     name = hashlib.sha256(origin.encode()).hexdigest()[:20]
     for number in range(64):
@@ -77,8 +80,13 @@ def open_clone(cache_home: Path, origin: str) -> tuple[Git, IO[str]]:
         except BlockingIOError:
             lock.close()
             continue
+        git = Git(path, sealed=True)
         if not (path / "HEAD").exists():
-            path.mkdir(exist_ok=True)
-            Git(path, sealed=True).run("init", "--quiet", "--bare", ".")
-        return Git(path, sealed=True), lock
+            _make_clone(git)
+        return git, lock
     raise BusyError("64 controllers of this repository run on this machine", hint="stop some of them")
+
+
+def _make_clone(git: Git) -> None:
+    git.path.mkdir(parents=True, exist_ok=True)
+    git.run("init", "--quiet", "--bare", ".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -152,3 +153,14 @@ def test_a_clock_that_was_ahead_does_not_hold_a_run_back(lab: Lab) -> None:
         serve(controller, once=True, stop=stop)
         limit.cancel()
     assert lab.states() == {"copy": "success"}
+
+
+def test_a_cache_that_is_emptied_while_the_controller_runs_is_made_again(lab: Lab) -> None:
+    lab.push("stages")
+    with lab.controller() as controller:
+        serve(controller, once=True, stop=threading.Event())
+        shutil.rmtree(lab.root / "cache")
+        lab.work.write("in/b", "two")
+        lab.push("more")
+        serve(controller, once=True, stop=threading.Event())
+    assert lab.files("copy") == {"a": "one", "b": "two"}
