@@ -14,6 +14,7 @@ import pytest
 from cluster.testbed import CannotRunError, Cluster, Tier, running
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With pytest-xdist one worker runs all of them (``--dist=loadgroup``): each cluster is started once."""
     for item in items:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cluster.api import Api, ApiError
-from cluster.fake_kubelet import FATE
+from cluster.fake_kubelet import FATE, SECONDS
 from cluster.processes import eventually
 from cluster.testbed import Cluster
 
@@ -165,3 +165,19 @@ def test_a_pod_reaches_this_machine_and_the_api_server(node_cluster: Cluster) ->
         asking = job("ask", 1, node_cluster.base, ["python3", "-c", ASK, node_cluster.gateway, port])
         node_cluster.api.create(JOBS.format(space), asking)
         assert node_cluster.job_ended(space, "ask").get("succeeded") == 1
+
+
+def test_a_job_ends_well_though_the_api_server_was_killed(control_cluster: Cluster) -> None:
+    """Controllers and kubelet find the server again where it was; nothing that it had said is lost."""
+    space, api, server = (
+        control_cluster.namespace("killed"),
+        control_cluster.api,
+        control_cluster.servers["kube-apiserver"],
+    )
+    api.create(JOBS.format(space), job("on", 20, "none", annotations={SECONDS: "1"}))
+    server.kill()
+    with pytest.raises(OSError, match="refused"):
+        api.list(JOBS.format(space))
+    server.start()
+    control_cluster.plane.ready()
+    assert control_cluster.job_ended(space, "on")["completedIndexes"] == "0-19"
