@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from gitdata.commands.commit import add_changed
@@ -19,7 +20,7 @@ from gitdata.commands.sites import branch_of, workshop
 from gitdata.commands.terminal import print_json, print_table, say
 from gitdata.controller.config import read_settings
 from gitdata.controller.drive import Driver
-from gitdata.controller.facts import Survey, Wish
+from gitdata.controller.facts import Survey
 from gitdata.controller.loop import now_ms
 from gitdata.controller.site import Site
 from gitdata.controller.visit import wish
@@ -50,8 +51,7 @@ def run(args: argparse.Namespace) -> int:
     commit = snapshot(repository)
     site = workshop(repository, args.remote, args.jobs, read_settings(args.config).secrets)
     branch = branch_of(repository, None)
-    before = wish(repository.git, commit, branch)
-    asked = Wish(commit, branch, preferred=before.preferred, pinned=before.pinned, only=frozenset(args.stages))
+    asked = replace(wish(repository.git, commit, branch), only=frozenset(args.stages))
     driver = Driver(site, say=say, clock=now_ms)
     try:
         while True:

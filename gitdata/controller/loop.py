@@ -235,7 +235,9 @@ class Controller:
         if time.monotonic() < self._archive_after:
             return
         for branch, tip in self.remote.orphans().items():
-            moved = self.site.git.push(self.site.origin, {f"{ARCHIVE}{branch}/{tip}": tip, f"{OUTPUTS}{branch}": None})
+            gone = f"{OUTPUTS}{branch}"
+            updates = {f"{ARCHIVE}{branch}/{tip}": tip, gone: None}
+            moved = self.site.git.push(self.site.origin, updates, expect={gone: tip})
             word = "is archived" if moved.accepted else f"cannot be archived: {moved.reason}"
             if not moved.accepted:
                 self._archive_after = time.monotonic() + _LONGEST_PAUSE

@@ -42,6 +42,12 @@ def current_branch(git: Git) -> str:
     return done.stdout.decode().strip() if done.returncode == 0 else ""
 
 
+def default_branch(git: Git) -> str:
+    """The remote's default branch as this clone knows it, "" if it does not."""
+    done = git.call("symbolic-ref", "--quiet", "--short", f"refs/remotes/{git_remote(git)}/HEAD")
+    return done.stdout.decode().strip().partition("/")[2] if done.returncode == 0 else ""
+
+
 def refresh(git: Git) -> None:
     """Fetch the output branches. Raises RemoteError where the git remote cannot be asked."""
     remote = git_remote(git)
@@ -88,7 +94,8 @@ def wish(git: Git, revision: str, branch: str) -> Wish:
     tip = output_tips(git).get(branch)
     previous = generated_pointers(git, tip)
     preferred = {name: str(p.meta.get("result", "")) for name, p in previous.items()}
-    return Wish(commit, branch, preferred=preferred, pinned=pinned_images(git, tip, previous))
+    pinned = pinned_images(git, tip, previous)
+    return Wish(commit, branch, preferred=preferred, pinned=pinned, default_branch=default_branch(git))
 
 
 def is_published(git: Git, tip: str | None, commit: str) -> bool:

@@ -160,3 +160,16 @@ def test_a_stage_gets_the_secret_it_names_and_no_record_holds_it(lab: Lab, gitda
     assert (lab.work.path / "upper/length").read_text().strip() == "11"
     kept = [p for p in (lab.work.path / ".dvc/cache").rglob("*") if p.is_file() and b"s3cret-word" in p.read_bytes()]
     assert kept == []
+
+
+def test_a_spec_may_name_the_default_branch_of_the_origin(lab: Lab, gitdata: Program) -> None:
+    work = lab.work.path
+    lab.origin.run("branch", "-m", "main", "trunk")
+    lab.work.git("branch", "-m", "main", "trunk")
+    lab.work.git("fetch", "--quiet", "origin")
+    lab.work.git("remote", "set-head", "origin", "--auto")
+    lab.stage("upper", UPPER, {"pfs": {"repo": "images", "glob": "/*", "branch": "trunk"}})
+    lab.push("trunk", "trunk")
+    assert json.loads(gitdata("plan", "--json", cwd=work).stdout)["stages"][0]["state"] == "run"
+    lab.settle()
+    assert lab.states("trunk") == {"upper": "success", "all": "success"}
