@@ -167,6 +167,12 @@ def _agent(job: Job, settings: KubernetesSettings) -> Object:
         {"name": key, "valueFrom": {"secretKeyRef": {"name": settings.store_secret, "key": key, "optional": optional}}}
         for key, optional in keys.items()
     ]
+    # Whether an earlier pod of this shard may have done some of it.
+    tried = {"GITDATA_FAILURES": "job-index-failure-count", "GITDATA_EVICTIONS": "job-index-ignored-failure-count"}
+    notes = [
+        {"name": k, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['batch.kubernetes.io/{v}']"}}}
+        for k, v in tried.items()
+    ]
     # The scratch folder of the agent's own temporary files, on the shared volume where commands do not see it.
     env = [*({"name": k, "value": v} for k, v in told.items()), {"name": "TMPDIR", "value": "/work"}]
     wanted = {"memory": settings.agent_memory, "ephemeral-storage": "64Mi"}
@@ -176,7 +182,7 @@ def _agent(job: Job, settings: KubernetesSettings) -> Object:
         "imagePullPolicy": "IfNotPresent",
         "restartPolicy": "Always",
         "command": ["python3", "-P", "-X", "utf8", "-m", "gitdata.worker.agent"],
-        "env": [*env, *(secret if settings.store_secret else [])],
+        "env": [*env, *notes, *(secret if settings.store_secret else [])],
         "resources": {"requests": {"cpu": settings.agent_cpu, **wanted}, "limits": wanted},
         "securityContext": _confined(read_only=True),
         "volumeMounts": [{"name": "work", "mountPath": "/work"}],

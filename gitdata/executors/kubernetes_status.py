@@ -78,7 +78,7 @@ def _failed(job: Object, condition: Object, pods: list[Object]) -> JobStatus:
         if wanted == set(last) and not bad:
             # Every datum was tried to its end and is in the index; that some failed is for the index to say.
             return JobStatus("succeeded", restarts=restarts)
-        words = next((_words(pod) for pod in bad), condition.get("message", reason))
+        words = next((_words(pod) for pod in bad), str(condition.get("message", reason)))
         return JobStatus("failed", words, infrastructure=True, restarts=restarts)
     return JobStatus("failed", condition.get("message") or reason or "failed", infrastructure=True, restarts=restarts)
 
