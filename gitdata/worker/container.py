@@ -165,10 +165,12 @@ def _memory(text: str) -> int:
 
 def _engine_problem(log: Tail) -> str:
     """The engine's own last words, "" if it was the command that ended so."""
-    for line in reversed(log.bytes()[-4096:].decode(errors="replace").splitlines()[-5:]):
-        for mark in ("Error: ", "docker: "):
+    for line in reversed(log.bytes()[-4096:].decode(errors="replace").splitlines()[-8:]):
+        for mark in ("Error: ", "docker: ", "unknown flag: "):
             if line.startswith(mark):
-                return "".join(c for c in line.removeprefix(mark) if c.isprintable())[:300]
+                return "".join(c for c in line.removeprefix("Error: ").removeprefix("docker: ") if c.isprintable())[
+                    :300
+                ]
     return ""
 
 

@@ -47,6 +47,10 @@ class Containers:
         """An image of busybox alone. content: makes it another image than one with other content."""
         made = self.folder / "image.tar"
         with tarfile.open(made, "w") as tar:
+            for name_ in ("bin", "etc"):
+                place = tarfile.TarInfo(name_)
+                place.type, place.mode = tarfile.DIRTYPE, 0o755
+                tar.addfile(place)
             tar.add("/bin/busybox", "bin/busybox")
             for program in _PROGRAMS.split():
                 link = tarfile.TarInfo(f"bin/{program}")
