@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from cluster.fixtures import api_cluster, control_cluster, node_cluster, pytest_xdist_make_scheduler
 from helpers.machine import BIN, Program, Repo, sealed_environment
 from helpers.s3 import S3, serve_s3
+
+__all__ = ["api_cluster", "control_cluster", "node_cluster", "pytest_xdist_make_scheduler"]  # found here by pytest
 
 
 @pytest.fixture(autouse=True)
@@ -34,9 +37,7 @@ def repo(home: Path, tmp_path: Path) -> Repo:
 @pytest.fixture
 def gitdata(home: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Program:
     """The real command; runs in ``repo`` where the test has one."""
-    return Program(
-        str(BIN / "gitdata"), cwd=tmp_path / "repo" if "repo" in request.fixturenames else tmp_path
-    )
+    return Program(str(BIN / "gitdata"), cwd=tmp_path / "repo" if "repo" in request.fixturenames else tmp_path)
 
 
 @pytest.fixture

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from cluster.testbed import CannotRunError, Cluster, Tier, running
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With pytest-xdist one worker runs all of them (``--dist=loadgroup``): each cluster is started once."""
-    for item in items:
-        if item.get_closest_marker("cluster"):
-            item.add_marker(pytest.mark.xdist_group("cluster"))
+class _OneWorker(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return "cluster" if "cluster" in nodeid.partition("::")[0] else nodeid
 
 
-def _cluster(tier: Tier, config: pytest.Config) -> Iterator[Cluster]:
-    if hasattr(config, "workerinput") and not config.getoption("loadgroup"):
-        pytest.skip("NOT TESTED, Kubernetes: with pytest-xdist it wants --dist=loadgroup")  # two would wait for ever
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """With pytest-xdist one worker runs every file with ``cluster`` in its path, so that each is started once."""
+    return _OneWorker(config, log) if config.getoption("dist") == "load" else None
+
+
+def _cluster(tier: Tier) -> Iterator[Cluster]:
     with ExitStack() as stack:
         try:
             cluster = stack.enter_context(running(tier))
@@ -34,18 +37,18 @@ def _cluster(tier: Tier, config: pytest.Config) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def api_cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
+def api_cluster() -> Iterator[Cluster]:
     """etcd and API server: validation, admission, RBAC."""
-    yield from _cluster("api", pytestconfig)
+    yield from _cluster("api")
 
 
 @pytest.fixture(scope="session")
-def control_cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
+def control_cluster() -> Iterator[Cluster]:
     """With controllers, scheduler and a fake kubelet: everything but containers, at any scale."""
-    yield from _cluster("control", pytestconfig)
+    yield from _cluster("control")
 
 
 @pytest.fixture(scope="session")
-def node_cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
+def node_cluster() -> Iterator[Cluster]:
     """With real pods and a registry."""
-    yield from _cluster("node", pytestconfig)
+    yield from _cluster("node")

@@ -106,7 +106,7 @@ def running(tier: Tier) -> Iterator[Cluster]:
     with ExitStack() as undo:
         if tier == "node":
             only = undo.enter_context(Path(tempfile.gettempdir(), "gitdata-node.lock").open("w"))
-            fcntl.flock(only, fcntl.LOCK_EX)
+            _only_one(only.fileno())
         sweep(real_pods=tier == "node")
         if tier == "node" and machine.pod_cgroups():
             raise CannotRunError("another kubelet runs on this machine (there are kubepods cgroups)")
@@ -115,6 +115,16 @@ def running(tier: Tier) -> Iterator[Cluster]:
         lock = undo.enter_context((folder / _LOCK).open("w"))
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield _start(tier, folder, binaries, undo)
+
+
+def _only_one(lock: int) -> None:
+    """Wait for the others, but not for ever: two of one test run would wait for each other."""
+
+    def taken() -> bool:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+
+    eventually("the end of another cluster with real pods", taken, seconds=900)
 
 
 def _start(tier: Tier, folder: Path, binaries: Path, undo: ExitStack) -> Cluster:
