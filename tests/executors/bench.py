@@ -88,7 +88,9 @@ class Bench:
             k: more.pop(k) for k in list(more) if k in Stage.__dataclass_fields__
         }
         stdin = None if script is None else tuple(script.splitlines())
-        return Stage(name="stage", transform=Transform(more.pop("image", self.default_image), cmd, stdin, **more), **stage_fields)
+        return Stage(
+            name="stage", transform=Transform(more.pop("image", self.default_image), cmd, stdin, **more), **stage_fields
+        )
 
     def plan(self, executor: Executor, stage: Stage, inputs: Mapping[str, Listing]) -> RunPlan:
         commit = self.repo.git("rev-parse", "HEAD").strip()
