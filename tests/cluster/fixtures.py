@@ -18,12 +18,13 @@ from cluster.testbed import CannotRunError, Cluster, Tier, running
 
 class _OneWorker(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
-        return "cluster" if "cluster" in nodeid.partition("::")[0] else nodeid
+        path = nodeid.partition("::")[0]
+        return "cluster" if "cluster" in path or "kubernetes" in path else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
-    """With pytest-xdist one worker runs every file with ``cluster`` in its path, so that each is started once."""
+    """With pytest-xdist one worker runs every file with ``cluster`` or ``kubernetes`` in its path, so that each is started once."""
     return _OneWorker(config, log) if config.getoption("dist") == "load" else None
 
 
