@@ -24,7 +24,7 @@ class _OneWorker(LoadScopeScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
-    """With pytest-xdist one worker runs every file with ``cluster`` or ``kubernetes`` in its path, so that each is started once."""
+    """With pytest-xdist one worker runs every file with such a path, so that each cluster is started once."""
     return _OneWorker(config, log) if config.getoption("dist") == "load" else None
 
 
