@@ -28,12 +28,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     return _OneWorker(config, log) if config.getoption("dist") == "load" else None
 
 
+_RUNNING: dict[Tier, Cluster] = {}
+
+
 def _cluster(tier: Tier) -> Iterator[Cluster]:
+    if tier in _RUNNING:  # a conftest that imports the fixtures again defines them again
+        yield _RUNNING[tier]
+        return
     with ExitStack() as stack:
         try:
             cluster = stack.enter_context(running(tier))
         except CannotRunError as reason:
             pytest.skip(f"NOT TESTED, Kubernetes tier {tier}: {reason}")
+        _RUNNING[tier] = cluster
+        stack.callback(_RUNNING.pop, tier)
         yield cluster
 
 
