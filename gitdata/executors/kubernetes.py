@@ -30,6 +30,7 @@ from gitdata.executors.kubernetes_status import age, ended, needs_pods, progress
 from gitdata.model import Environment, JobStatus, Stage
 
 _KEEP_SECONDS = 3600  # a finished Job whose result is published
+_LOG_LINES = 1000  # of each pod
 _LOOK_SECONDS = 5.0  # a younger pod may still be starting
 _DEFAULTS: Mapping[str, str] = MappingProxyType({"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi"})
 
@@ -136,6 +137,14 @@ class KubernetesExecutor:
     def jobs(self) -> dict[str, JobStatus]:
         found = {name: self._status(name, job) for name, job in self._snapshot().items()}
         return {**found, **self._ended}
+
+    def log(self, name: str) -> bytes:
+        """What the commands of a job's pods have printed so far, the last of it; of pods that are gone nothing."""
+        found = []
+        for pod in self._kube.find("pods", labels=f"batch.kubernetes.io/job-name={name}"):
+            with suppress(KubeError):  # its container has not begun, or its node is gone
+                found.append(self._kube.log(pod["metadata"]["name"], "user", lines=_LOG_LINES))
+        return b"".join(found)
 
     def cancel(self, name: str) -> None:
         job = self._snapshot().get(name)

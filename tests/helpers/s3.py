@@ -46,13 +46,13 @@ class S3:
 
 
 @contextmanager
-def serve_s3() -> Iterator[S3]:
+def serve_s3(address: str = "127.0.0.1") -> Iterator[S3]:
     """Run the server on a port that the kernel chose, until the block ends."""
     with tempfile.TemporaryDirectory(prefix="gitdata-s3-") as place:
         folder = Path(place, "buckets")
         folder.mkdir()
         env = {k: v for k, v in os.environ.items() if not k.startswith(("RCLONE_", "AWS_"))}
-        command = [str(BIN / "rclone"), "serve", "s3", str(folder), "--config", "", "--addr", "127.0.0.1:0"]
+        command = [str(BIN / "rclone"), "serve", "s3", str(folder), "--config", "", "--addr", f"{address}:0"]
         command += [
             "--auth-key",
             f"{ACCESS_KEY},{SECRET_KEY}",
@@ -81,6 +81,6 @@ def _endpoint(server: subprocess.Popen[bytes]) -> str:
     said = b""
     for line in server.stderr:
         said += line
-        if found := re.search(rb"http://127\.0\.0\.1:\d+", line):
+        if found := re.search(rb"http://[0-9.]+:\d+", line):
             return found.group().decode()
     raise AssertionError(f"rclone serve s3 did not start: {said.decode(errors='replace')}")
