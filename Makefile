@@ -5,13 +5,16 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?= -n auto
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test test-cluster lint format bench clean
 
 demo: $(VENV)/.installed-notify  ## the whole path on this machine: four stages, three pushes, in ./demo/
 	PATH="$(abspath $(VENV))/bin:$$PATH" examples/demo
 
 test: $(VENV)/.installed-dev,notify,stages  ## every test, with real git, real DVC, a real S3 server and real stages
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+test-cluster: $(VENV)/.installed-dev,notify,stages  ## the tests on a real Kubernetes; builds it the first time (10 to 30 minutes)
+	GITDATA_TEST_CLUSTER=build $(VENV)/bin/python -m pytest -m cluster
 
 lint: $(VENV)/.installed-dev,notify,stages
 	$(VENV)/bin/ruff check .
