@@ -84,7 +84,7 @@ def _finish(
         output=outcome.output,
         counts=counts,
         bytes_down=sum(size for r in done for _, _, size in r.fetched),
-        bytes_up=sum(e.size or 0 for r in done for e in r.outputs),
+        bytes_up=sum(_stored(r) for r in done),
         restarts=sum(r.tries - 1 for r in done) + (status.restarts if status else 0),
         started=started,
         finished=finished,
@@ -97,6 +97,12 @@ def _cause(results: Sequence[DatumResult]) -> str:
     """Whose fault a failed run is: another attempt may help only if no datum failed by its own command."""
     kinds = {r.failure.kind for r in results if r.failure is not None}
     return "infrastructure" if kinds == {"infrastructure"} else "user"
+
+
+def _stored(result: DatumResult) -> int:
+    """The bytes that a datum's outputs added: what is stored by reference to an input moved none."""
+    inputs = {oid for oid, _, _ in result.fetched}
+    return sum(entry.size or 0 for entry in result.outputs if entry.oid not in inputs)
 
 
 def _merge(site: Site, results: Sequence[DatumResult]) -> Outcome:

@@ -65,6 +65,15 @@ def test_job_list_has_a_row_per_attempt(lab: Lab, gitdata: Program) -> None:
     assert lab.output().sha[:12] in text
 
 
+def test_a_link_to_an_input_counts_as_no_bytes_stored(lab: Lab, gitdata: Program) -> None:
+    lab.stage("upper", "for f in /pfs/images/*; do ln -s $f /pfs/out/; done", {"pfs": {"repo": "images", "glob": "/*"}})
+    lab.push("links")
+    lab.settle()
+    (row,) = json.loads(gitdata("job", "list", "--json", "--stage", "upper", cwd=lab.work.path).stdout)
+    assert row["bytes"] == {"down": 6, "up": 0}
+    assert lab.files("upper") == {"a": "one", "b": "two"}
+
+
 def test_job_logs_survive_the_job(lab: Lab, gitdata: Program) -> None:
     lab.stage("upper", "echo hello from $GITDATA_DATUM_ID\n" + UPPER, {"pfs": {"repo": "images", "glob": "/*"}})
     lab.push("talk")
