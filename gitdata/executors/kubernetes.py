@@ -30,6 +30,7 @@ from gitdata.executors.kubernetes_status import age, ended, needs_pods, progress
 from gitdata.model import Environment, JobStatus, Stage
 
 _KEEP_SECONDS = 3600  # a finished Job whose result is published
+_OF_JOB = "batch.kubernetes.io/job-name"
 _LOG_LINES = 1000  # of each pod
 _LOOK_SECONDS = 5.0  # a younger pod may still be starting
 _DEFAULTS: Mapping[str, str] = MappingProxyType({"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi"})
@@ -61,6 +62,7 @@ class KubernetesExecutor:
         self._jobs: dict[str, dict[str, Any]] = {}
         self._read = 0.0  # on the monotonic clock
         self._looked: dict[str, tuple[float, JobStatus]] = {}
+        self._counted: dict[str, Progress] = {}  # of jobs that have ended
         self._ended: dict[str, JobStatus] = {}
 
     # ----------------------------------------------------------------------------------------------------- planning
@@ -132,7 +134,11 @@ class KubernetesExecutor:
 
     def progress(self, name: str) -> Progress:
         job = self._snapshot().get(name)
-        return Progress() if job is None else progress(job)
+        if job is None:
+            return Progress()
+        if terminal(job) and name not in self._counted:
+            self._counted[name] = progress(job, self._kube.find("pods", labels=f"{_OF_JOB}={name}"))
+        return self._counted.get(name) or progress(job)
 
     def jobs(self) -> dict[str, JobStatus]:
         found = {name: self._status(name, job) for name, job in self._snapshot().items()}
@@ -141,7 +147,7 @@ class KubernetesExecutor:
     def log(self, name: str) -> bytes:
         """What the commands of a job's pods have printed so far, the last of it; of pods that are gone nothing."""
         found = []
-        for pod in self._kube.find("pods", labels=f"batch.kubernetes.io/job-name={name}"):
+        for pod in self._kube.find("pods", labels=f"{_OF_JOB}={name}"):
             with suppress(KubeError):  # its container has not begun, or its node is gone
                 found.append(self._kube.log(pod["metadata"]["name"], "user", lines=_LOG_LINES))
         return b"".join(found)
@@ -157,6 +163,7 @@ class KubernetesExecutor:
             return
         self._ended.pop(name, None)
         self._looked.pop(name, None)
+        self._counted.pop(name, None)
         if job is not None:
             with suppress(NotFoundError):  # it is gone already
                 self._kube.patch("jobs", name, {"spec": {"ttlSecondsAfterFinished": _KEEP_SECONDS}})
@@ -195,7 +202,7 @@ class KubernetesExecutor:
         now = datetime.now(UTC)
         if not terminal(job) and age(job, now) < min(_LOOK_SECONDS, self._settings.stuck_seconds):
             return _alive(job)
-        pods = self._kube.find("pods", labels=f"batch.kubernetes.io/job-name={name}")
+        pods = self._kube.find("pods", labels=f"{_OF_JOB}={name}")
         done = ended(job, pods)
         if done is not None:
             return done

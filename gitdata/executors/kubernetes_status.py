@@ -7,6 +7,7 @@ does not exist: that is found here, by looking at pods that do not start.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -114,13 +115,24 @@ def troubles(pods: Iterable[Object], events: Iterable[Object], settings: Kuberne
     return found
 
 
-def progress(job: Object) -> Progress:
-    """How many datums the finished shards had."""
+def progress(job: Object, pods: Iterable[Object] = ()) -> Progress:
+    """How many datums the finished shards had; the rest from the last words of pods, which are for people only."""
     notes = job["metadata"].get("annotations") or {}
     total, shards = int(notes.get(DATUMS, 0)), int(notes.get(SHARDS, 0))
     status = job.get("status") or {}
     done = {*indexes(status.get("completedIndexes", "")), *indexes(status.get("failedIndexes", ""))}
-    return Progress(total, sum(len(range(i, total, shards)) for i in done if shards))
+    said = [_counts(pod) for pod in _by_index(pods).values()]
+    failed, recovered, down, up = (sum(c.get(name, 0) for c in said) for name in ("failed", "recovered", "down", "up"))
+    return Progress(total, sum(len(range(i, total, shards)) for i in done if shards), failed, recovered, down, up)
+
+
+def _counts(pod: Object) -> dict[str, int]:
+    """The numbers that the agent left; a command could have written them, so they are only numbers."""
+    try:
+        said = json.loads(_exit(pod)[1])
+        return {str(name): value for name, value in said.items() if type(value) is int and 0 <= value < 1 << 53}
+    except (ValueError, AttributeError, RecursionError):
+        return {}
 
 
 def indexes(text: str) -> Iterator[int]:

@@ -72,7 +72,7 @@ def _work(work: Path, env: Mapping[str, str], launched: Launched, stop: threadin
     known = _recorded(store, job, plan) if retried else {}
     segments = Segments(store, job.zone, plan.stage_key, job.flush_seconds)
     runner = DatumRunner(job, plan, store, launched, segments.flush_if_due)
-    done = failed = 0
+    counts = {"processed": 0, "failed": 0, "recovered": 0}
     try:
         for datum in plan.datums[index :: job.shards]:
             if stop.is_set():
@@ -87,6 +87,7 @@ def _work(work: Path, env: Mapping[str, str], launched: Launched, stop: threadin
                     raise
                 segments.add(result)
                 bad = result.failure is not None
+                counts["recovered"] += result.recovered
                 _tell(
                     datum=datum.id,
                     failed=bad,
@@ -94,11 +95,13 @@ def _work(work: Path, env: Mapping[str, str], launched: Launched, stop: threadin
                     down=runner.stager.bytes_down,
                     up=runner.outputs.bytes_up,
                 )
-            done, failed = done + 1, failed + bad
+            counts["processed"] += 1
+            counts["failed"] += bad
     finally:
         segments.flush()
-    words = f"{done} datums, {failed} failed"
-    return (FAILED_FOR_GOOD if failed else 0), words
+    # The pod's last words, which the executor adds up for people.
+    words = json.dumps({**counts, "down": runner.stager.bytes_down, "up": runner.outputs.bytes_up})
+    return (FAILED_FOR_GOOD if counts["failed"] else 0), words
 
 
 def _job(work: Path, env: Mapping[str, str]) -> WorkerJob:

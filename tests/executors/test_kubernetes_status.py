@@ -80,3 +80,21 @@ def test_containers_that_do_not_start(reason: str, limit: float, infrastructure:
 def test_a_full_quota_may_last_longer_than_a_refusal() -> None:
     events = [{"reason": "FailedCreate", "message": m} for m in ("pods x is forbidden: exceeded quota: q", "no")]
     assert [t.limit for t in troubles((), events, manifests.SETTINGS)] == [3600, 300]
+
+
+def test_the_last_words_of_pods_are_only_numbers() -> None:
+    def said(index: int, words: str) -> dict[str, Any]:
+        made = pod(index, 0)
+        made["status"]["containerStatuses"][0]["state"]["terminated"]["message"] = words
+        return made
+
+    good = '{"processed": 2, "failed": 1, "recovered": 1, "down": 5, "up": 7}'
+    pods = [
+        said(0, good),
+        said(1, good),
+        said(2, "no JSON"),
+        said(3, '{"failed": -1, "up": "x", "down": true}'),
+        said(4, "[]"),
+    ]
+    found = progress(job(completedIndexes="0-4"), pods)
+    assert (found.failed, found.recovered, found.bytes_down, found.bytes_up) == (2, 2, 10, 14)
