@@ -258,8 +258,3 @@ def check_glob(pattern: str) -> str | None:
     except GlobError as error:
         return str(error)
     return None
-
-
-def literal(pattern: str) -> str | None:
-    """The path, without its leading ``/``, that a pattern without special characters names, or None."""
-    return None if _SPECIAL.search(pattern) else canonical(pattern)[1:]

@@ -14,7 +14,7 @@ from gitdata.commands.sites import branch_of
 from gitdata.commands.terminal import print_json, print_table, say
 from gitdata.controller.visit import describe, is_published, remote_tip
 from gitdata.data.repository import Repository
-from gitdata.errors import BusyError, NotARepositoryError, RemoteError
+from gitdata.errors import BusyError, NotARepositoryError, RemoteError, RunFailedError
 
 _POLL_SECONDS = 0.5
 _LONGEST_PAUSE = 10.0
@@ -61,4 +61,4 @@ def run(args: argparse.Namespace) -> int:
         for name in (name for name, (state, _, _) in found.stages.items() if state == "failed"):
             say(f"{name} failed: `gitdata job logs --failed {name}` shows what its command said")
     failed = found.error or any(state != "success" for state, _, _ in found.stages.values())
-    return 9 if failed else 0
+    return RunFailedError.exit_code if failed else 0

@@ -28,7 +28,7 @@ from gitdata.data.outputs import bring_output
 from gitdata.data.repository import Repository
 from gitdata.data.snapshot import snapshot
 from gitdata.data.workspace import Workspace
-from gitdata.errors import InvalidInputError, UsageError
+from gitdata.errors import InvalidInputError, RunFailedError, UsageError
 from gitdata.model import JobStatus
 
 
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
                 site.bring([oid, *(entry.oid for entry in driver.facts.listing(oid))])
                 bring_output(repository, name, oid, driver.facts.listing(oid))
     _print(survey, as_json=args.json)
-    return 9 if any(plan.state != "known" for plan in survey.plans.values()) else 0
+    return RunFailedError.exit_code if any(p.state != "known" for p in survey.plans.values()) else 0
 
 
 def _wait(site: Site, survey: Survey, jobs: Mapping[str, JobStatus], began: int) -> None:

@@ -7,18 +7,15 @@ first and named afterwards.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from typing import TypeAlias, TypeVar
 
-from gitdata.backends.local import sync_folder, write_all
 from gitdata.backends.objects import ObjectStore
 from gitdata.data.cache import Cache
-from gitdata.data.hashing import Digest, Hasher, hash_bytes
+from gitdata.data.hashing import Digest, hash_bytes
 from gitdata.errors import MissingDataError
 from gitdata.formats.dvcdir import MAX_DIR_BYTES, object_key, parse_dir
 from gitdata.model import Listing
@@ -151,27 +148,6 @@ def _check(store: ObjectStore, oid: str, digest: Digest) -> None:
             f"{oid} on {store.url} has other bytes under its name (their md5 is {digest.md5})",
             hint="the remote is damaged: delete that object and push the data again from a clone that has it",
         )
-
-
-def fetch_object(store: ObjectStore, oid: str, dest: Path, *, mode: int = 0o444) -> Digest:
-    """One object of the remote as the file ``dest``, in a folder that exists: verified and whole, or not at all."""
-    scratch = dest.with_name(f".{os.urandom(11).hex()}.tmp")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        hasher = Hasher()
-        for piece in store.stream(object_key(oid)):
-            hasher.update(piece)
-            write_all(descriptor, piece)
-        digest = hasher.digest()
-        _check(store, oid, digest)
-        os.fchmod(descriptor, mode)
-        os.fsync(descriptor)
-        scratch.rename(dest)
-        sync_folder(dest.parent)
-    finally:
-        os.close(descriptor)
-        scratch.unlink(missing_ok=True)
-    return digest
 
 
 class _Count:

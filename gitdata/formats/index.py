@@ -164,16 +164,6 @@ def _rank(result: DatumResult) -> int:
     return 2 if result.failure else 1 if result.recovered else 0
 
 
-def merge(objects: Mapping[str, IndexObject]) -> tuple[tuple[DatumResult, ...], tuple[str, ...]]:
-    """(results, replaces) of the pack that takes the place of ``objects``.
-
-    It replaces what these replaced, too, so that a reader of the newest pack skips them all.
-    """
-    results = fold_index(objects)
-    names = set(objects).union(*(o.replaces for o in objects.values()))
-    return tuple(results[datum] for datum in sorted(results)), tuple(sorted(names))
-
-
 def choose_merge(sizes: Sequence[int]) -> int:
     """How many of the packs, whose sizes are given newest first, become one; 1: the newest stays alone.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,6 @@ from gitdata.data.hashing import hash_bytes
 from gitdata.data.transfer import (
     LIST_FROM,
     Transferred,
-    fetch_object,
     missing,
     pull_objects,
     push_objects,
@@ -219,21 +217,6 @@ def test_progress(folder: ObjectStore, cache: Cache, tmp_path: Path) -> None:
         move(lambda done, todo, size, said=said: said.append((done, todo, size)))
         assert [done for done, _, _ in said] == list(range(1, 22))
         assert said[-1] == (21, 21, total)
-
-
-def test_one_object_as_a_file(store: ObjectStore, tmp_path: Path) -> None:
-    data = os.urandom(5_000_000)
-    oid = hash_bytes(data).md5
-    store.write(object_key(oid), data)
-    assert fetch_object(store, oid, tmp_path / "f", mode=0o644) == hash_bytes(data)
-    assert (tmp_path / "f").read_bytes() == data
-    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o644
-    store.write(object_key("b" * 32), data)
-    with pytest.raises(MissingDataError, match="other bytes under its name"):
-        fetch_object(store, "b" * 32, tmp_path / "g")
-    with pytest.raises(MissingDataError):
-        fetch_object(store, "c" * 32, tmp_path / "g")
-    assert not any(path.name.endswith(".tmp") or path.name == "g" for path in tmp_path.iterdir())
 
 
 def test_one_object_in_memory(folder: ObjectStore) -> None:

@@ -18,7 +18,6 @@ from gitdata.formats.index import (
     dump_pack,
     dump_segment,
     fold_index,
-    merge,
     object_name,
     parse_index,
 )
@@ -155,29 +154,6 @@ def test_the_fold_is_the_same_in_any_order(some: list[tuple[bool, list[DatumResu
     names = list(found)
     random.shuffle(names)
     assert fold_index({name: found[name] for name in names}) == fold_index(found)
-
-
-@settings(max_examples=40)
-@given(objects, st.integers(0, 5))
-def test_merging_some_objects_changes_no_success_that_was_there(
-    some: list[tuple[bool, list[DatumResult]]], n: int
-) -> None:
-    found = stored(some)
-    chosen = {name: found[name] for name in sorted(found)[:n]}
-    results_, replaces = merge(chosen)
-    data = dump_pack(KEY, results_, replaces)
-    after = fold_index({**found, object_name(data): parse_index(data)})
-    before = fold_index(found)
-    assert after.keys() == before.keys()
-    assert {d: r.failure is None for d, r in after.items()} == {d: r.failure is None for d, r in before.items()}
-    if n >= len(found):
-        assert after == before
-
-
-def test_a_merged_pack_replaces_what_its_parts_replaced() -> None:
-    old = dump_pack(KEY, [DONE], [f"seg-{'0' * 64}"])
-    _, replaces = merge({object_name(old): parse_index(old)})
-    assert replaces == tuple(sorted((f"seg-{'0' * 64}", object_name(old))))
 
 
 @pytest.mark.parametrize(
