@@ -42,6 +42,10 @@ def _check(value: Any) -> None:
             _check(inner)
 
 
+IDENT = "gitdata <gitdata@noreply.invalid>"
+"""The name under which gitdata commits: the same everywhere, so that two controllers make the same sha."""
+
+
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 

@@ -8,17 +8,15 @@ user and may be deleted at any time; it is never half-made, whenever this proces
 
 from __future__ import annotations
 
-import fcntl
 import os
 import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from gitdata.backends.filelock import locked
 from gitdata.backends.git import Git
 from gitdata.backends.local import sync_folder
 from gitdata.backends.venvs import build_venv, requirements_key
@@ -133,7 +131,7 @@ def _venv(required: bytes, tree: str, code: Path, home: Path, path: str) -> Path
     written last says that it is complete.
     """
     place = home / requirements_key(required, tree)
-    with _locked(place.with_suffix(".lock")):
+    with locked(place.with_suffix(".lock")):
         if not (place / _DONE).exists():
             if place.exists():
                 shutil.rmtree(place)
@@ -141,15 +139,3 @@ def _venv(required: bytes, tree: str, code: Path, home: Path, path: str) -> Path
             os.sync()  # tens of thousands of files: one by one would take longer
             (place / _DONE).touch()
     return place
-
-
-@contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    """Hold a lock that ends with this process, however it ends."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

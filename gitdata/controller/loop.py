@@ -17,10 +17,10 @@ from gitdata.backends.mail import Mailer
 from gitdata.controller.config import ControllerSettings
 from gitdata.controller.drive import Driver
 from gitdata.controller.facts import Survey, Wish
+from gitdata.controller.notes import NOTES_REF
 from gitdata.controller.notify import OUTBOX_REF, deliver
 from gitdata.controller.pinned import pinned_images
 from gitdata.controller.publish import (
-    NOTES,
     Tips,
     generated_pointers,
     output_ref,
@@ -195,7 +195,7 @@ class Controller:
     def _publish(self, memory: Progress, survey: Survey, requests: Mapping[str, Request]) -> bool:
         branch = survey.wish.branch
         refs = {**self.remote.refs, **self._moved}
-        tips = Tips(refs.get(output_ref(branch)), refs.get(NOTES), refs.get(OUTBOX_REF))
+        tips = Tips(refs.get(output_ref(branch)), refs.get(NOTES_REF), refs.get(OUTBOX_REF))
         sends = branch in (self.settings.sends or (self.default,))
         pushed, moved = publish(self.site, self.driver.facts, survey, tips, sorted(requests), sends=sends, say=self.say)
         if not pushed.accepted:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from gitdata.backends.git import Commit, Git, PushResult
 from gitdata.controller.facts import Facts, Survey
-from gitdata.controller.notes import add_notes
+from gitdata.controller.notes import NOTES_REF, add_notes
 from gitdata.controller.notify import OUTBOX_REF, enter
 from gitdata.controller.plan import StagePlan
 from gitdata.controller.site import Site
@@ -23,10 +23,8 @@ from gitdata.errors import InvalidInputError, MissingDataError
 from gitdata.formats.dvc import dump_pointer, parse_pointer
 from gitdata.formats.outbox import Message, new_message, parse_message_file
 from gitdata.formats.provenance import note_line
+from gitdata.identity import IDENT
 from gitdata.model import Output
-
-NOTES = "refs/notes/gitdata/provenance"
-COMMITTER = "gitdata <gitdata@noreply.invalid>"
 
 
 def output_ref(branch: str) -> str:
@@ -91,11 +89,11 @@ def publish(
     git, source = site.git, site.git.commit(survey.wish.commit)
     commit = _output_commit(git, survey, source, tips.output, requests)
     updates: dict[str, str | None] = {output_ref(survey.wish.branch): commit}
-    ident = _ident(COMMITTER, source.committer)
+    ident = _ident(IDENT, source.committer)
     lines = [note_line(p.result[1].statement) for p in survey.plans.values() if p.result and p.result[1].statement]
     notes = add_notes(git, tips.notes, {source.sha: sorted(set(lines))}, ident=ident)
     if notes is not None and notes != tips.notes:
-        updates[NOTES] = notes
+        updates[NOTES_REF] = notes
     if sends:
         outbox, before = tips.outbox, generated_pointers(git, tips.output)
         for plan in survey.plans.values():
@@ -135,7 +133,7 @@ def _output_commit(git: Git, survey: Survey, source: Commit, previous: str | Non
         parents,
         message,
         author=_ident(author, source.committer),
-        committer=_ident(COMMITTER, source.committer),
+        committer=_ident(IDENT, source.committer),
     )
 
 

@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from uuid import uuid4
 
 from gitdata.backends.git import Git
-
-_IDENT = "gitdata <gitdata@noreply.invalid>"
+from gitdata.identity import IDENT
 
 
 def gitdata_ident(seconds: int) -> str:
     """The raw committer line of gitdata itself."""
-    return f"{_IDENT} {seconds} +0000"
+    return f"{IDENT} {seconds} +0000"
 
 
 def commit_files(git: Git, base: str | None, files: Mapping[str, bytes | None], *, ident: str, message: str) -> str:

@@ -12,8 +12,7 @@ from tempfile import TemporaryDirectory
 from gitdata.backends.git import Git
 from gitdata.data.repository import Repository
 from gitdata.errors import NotARepositoryError
-
-_IDENT = "gitdata <gitdata@noreply.invalid>"
+from gitdata.identity import IDENT
 
 
 def snapshot(repository: Repository) -> str:
@@ -32,5 +31,5 @@ def snapshot(repository: Repository) -> str:
         tree = git.text("write-tree")
     if tree == before.tree:
         return head
-    dated = f"{_IDENT} {' '.join(before.committer.rsplit(' ', 2)[1:])}"
+    dated = f"{IDENT} {' '.join(before.committer.rsplit(' ', 2)[1:])}"
     return repository.git.write_commit(tree, [head], "working tree\n", author=dated, committer=dated)

@@ -8,17 +8,16 @@ be written needs no copy. Never links, through which a command could alter what 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gitdata.backends.filelock import locked
 from gitdata.backends.local import write_all
 from gitdata.backends.objects import ObjectStore
 from gitdata.data.hashing import Digest, Hasher
@@ -108,7 +107,7 @@ class Stager:
         """The job's own copy of an object, fetched by the first worker that needs it."""
         place = self._objects / f"{oid}.{mode:o}"
         note = place.with_suffix(".sha256")
-        with _locked(place.with_suffix(".lock")):
+        with locked(place.with_suffix(".lock")):
             if not place.exists():
                 scratch = place.with_suffix(".new")
                 digest = self._fetch(oid, scratch, mode)
@@ -154,13 +153,3 @@ def _files(datum: Datum) -> dict[str, Entry]:
             if files.setdefault(path, entry).oid != entry.oid:
                 raise InvalidInputError(f"two inputs put different files at /pfs/{path}", hint="give them names")
     return files
-
-
-@contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

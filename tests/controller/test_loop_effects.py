@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from gitdata.backends.mail import SendGridMailer
-from gitdata.controller.notes import read_notes
+from gitdata.controller.notes import NOTES_REF, read_notes
 from gitdata.controller.notify import fetch_outbox, read_outbox
-from gitdata.controller.publish import NOTES
 from gitdata.controller.requests import push_request
 from gitdata.formats.provenance import parse_note
 from gitdata.formats.requests import Request
@@ -43,7 +42,7 @@ def mailing(lab: Lab, **more: object) -> None:
 
 
 def provenance(lab: Lab, commit: str) -> list[dict[str, Any]]:
-    tip = lab.origin.refs(NOTES)[NOTES]
+    tip = lab.origin.refs(NOTES_REF)[NOTES_REF]
     return [dict(record.statement) for record in parse_note(read_notes(lab.origin, tip, [commit])[commit])]
 
 
