@@ -13,26 +13,6 @@ from helpers.machine import Program, Repo
 from helpers.s3 import S3
 
 
-@pytest.fixture
-def data(repo: Repo, gitdata: Program, tmp_path: Path) -> Repo:
-    """An initialised repository with a remote and two images, not added yet."""
-    gitdata("init", "--remote", tmp_path / "store")
-    repo.write("images/a.jpg", "a")
-    repo.write("images/deep/b.jpg", "bb")
-    return repo
-
-
-@pytest.fixture
-def shared(data: Repo, gitdata: Program, tmp_path: Path) -> Repo:
-    """The same, committed and pushed to ``origin.git``."""
-    gitdata("add", "images")
-    data.commit("data")
-    Repo.create(tmp_path / "origin.git", bare=True)
-    data.git("remote", "add", "origin", tmp_path / "origin.git")
-    gitdata("push", "-u", "origin", "main")
-    return data
-
-
 def line(done: object) -> str:
     text = getattr(done, "stderr", "")
     assert "Traceback" not in text
