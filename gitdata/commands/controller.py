@@ -13,20 +13,21 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 from gitdata.backends.mail import SENDGRID_HOST, Mailer, SendGridMailer, sendgrid_key
 from gitdata.backends.stores import open_store
+from gitdata.commands.executors import open_executor
 from gitdata.commands.sites import cache_home
 from gitdata.commands.terminal import printable
-from gitdata.controller.config import MailSettings, read_settings
+from gitdata.controller.config import MailSettings, Settings, read_settings
 from gitdata.controller.loop import Controller
 from gitdata.controller.serve import serve
 from gitdata.controller.site import Site
 from gitdata.controller.watch import open_clone
 from gitdata.errors import MachineError
-from gitdata.executors.local import LocalExecutor
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,25 +36,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--remote", required=True, metavar="URL", help="the data remote: a folder or s3://bucket/prefix"
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings, see docs/configuration.md")
+    parser.add_argument("--executor", choices=("local", "kubernetes"), help="where stages run; default: local")
+    parser.add_argument("--kubeconfig", default="", metavar="FILE", help="which cluster, else the usual places")
+    parser.add_argument("--context", default="", metavar="NAME", help="which context of the kubeconfig")
+    parser.add_argument("--namespace", metavar="NAME", help="where the Jobs go; default: gitdata-jobs")
     parser.add_argument("--once", action="store_true", help="end when nothing is left to do")
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = read_settings(args.config)
+    settings = _settings(args)
     cache = cache_home()
     origin = origin_of(args.repo)
     remote = args.remote if "://" in args.remote else str(Path(args.remote).resolve())
     store = open_store(remote, settings.remote)
     git, lock = open_clone(cache, origin)
-    executor = LocalExecutor(
-        remote,
-        settings.remote,
-        cores=settings.controller.cores or None,
-        cache_home=cache,
-        flush_seconds=settings.controller.flush_seconds,
-        secrets=settings.secrets,
-        container_options=settings.executor.container_options,
-    )
+    executor = open_executor(settings, remote, cache, kubeconfig=args.kubeconfig, context=args.context)
     site = Site(git=git, store=store, executor=executor, origin=origin)
     mailer = open_mailer(settings.mail)
     controller = Controller(site, settings.controller, mailer=mailer, say=say)
@@ -64,6 +61,16 @@ def run(args: argparse.Namespace) -> int:
         finally:
             executor.close()
     return 0
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    """The file's settings, with what the command line says instead."""
+    found = read_settings(args.config)
+    if args.executor:
+        found = replace(found, executor=replace(found.executor, kind=args.executor))
+    if args.namespace:
+        found = replace(found, kubernetes=replace(found.kubernetes, namespace=args.namespace))
+    return found
 
 
 def origin_of(text: str) -> str:

@@ -9,14 +9,19 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from gitdata.backends.builders import ImageSettings
 from gitdata.errors import InvalidInputError
+from gitdata.executors.kubernetes_settings import KubernetesSettings
 
 _MOST = 1_000_000  # also keeps out infinity and what is no number
 _LEAST_POLL = 0.1  # seconds: a poll asks the git server
+_NOT_OF_THE_FILE = frozenset({"store_url", "store_options", "zone"})  # the data remote says them
+_PLURAL = {str: "strings", int: "numbers", dict: "tables"}
+_CHOICES = {("controller", "on_supersede"): ("finish", "cancel"), ("executor", "kind"): ("local", "kubernetes")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +49,12 @@ class MailSettings:
 
 @dataclass(frozen=True, slots=True)
 class ExecutorSettings:
-    """``[executor]``. container_options: for every ``run`` of podman or docker, before the image."""
+    """``[executor]``. kind: ``local`` or ``kubernetes``.
 
+    container_options: for every ``run`` of podman or docker, before the image.
+    """
+
+    kind: str = "local"
     container_options: tuple[str, ...] = ()
 
 
@@ -59,6 +68,8 @@ class Settings:
     controller: ControllerSettings = ControllerSettings()
     mail: MailSettings = MailSettings()
     executor: ExecutorSettings = ExecutorSettings()
+    images: ImageSettings = field(default_factory=ImageSettings)
+    kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
     remote: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -71,7 +82,7 @@ def read_settings(path: Path | None) -> Settings:
         body = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path}: not TOML: {error}") from error
-    unknown = set(body) - {"controller", "executor", "mail", "remote", "secrets"}
+    unknown = set(body) - {"controller", "executor", "images", "kubernetes", "mail", "remote", "secrets"}
     if unknown:
         raise InvalidInputError(f"{path}: unknown section [{sorted(unknown)[0]}]", hint="see docs/configuration.md")
     for name, section in body.items():
@@ -81,6 +92,8 @@ def read_settings(path: Path | None) -> Settings:
         controller=_section(path, "controller", ControllerSettings, body.get("controller", {})),
         mail=_section(path, "mail", MailSettings, body.get("mail", {})),
         executor=_section(path, "executor", ExecutorSettings, body.get("executor", {})),
+        images=_section(path, "images", ImageSettings, body.get("images", {})),
+        kubernetes=_section(path, "kubernetes", KubernetesSettings, body.get("kubernetes", {}), _NOT_OF_THE_FILE),
         remote={str(k): str(v).lower() if isinstance(v, bool) else str(v) for k, v in body.get("remote", {}).items()},
         secrets={name: _secret(path, name, keys) for name, keys in body.get("secrets", {}).items()},
     )
@@ -104,27 +117,50 @@ def _secret(path: Path, name: str, keys: Mapping[str, Any]) -> dict[str, str]:
     return values
 
 
-def _section(path: Path, name: str, kind: Any, values: Mapping[str, Any]) -> Any:
-    defaults = {f.name: f.default for f in fields(kind)}
+def _section(path: Path, name: str, kind: Any, values: Mapping[str, Any], hidden: frozenset[str] = frozenset()) -> Any:
+    defaults = {
+        f.name: f.default if f.default_factory is MISSING else f.default_factory()
+        for f in fields(kind)
+        if f.name not in hidden
+    }
     made: dict[str, Any] = {}
     for key, value in values.items():
         where = f"{path}: [{name}] {key}"
         if key not in defaults:
             raise InvalidInputError(f"{where}: no such setting", hint=f"known: {', '.join(defaults)}")
-        default = defaults[key]
-        if isinstance(default, tuple):
-            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-                raise InvalidInputError(f"{where}: must be a list of strings")
-            value = tuple(value)
-        elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if type(value) is not type(default):
-            raise InvalidInputError(f"{where}: must be a {type(default).__name__}, not {value!r}")
-        if isinstance(value, int | float) and not 0 <= value < _MOST:
-            raise InvalidInputError(f"{where}: must be 0 or more, not {value}")
-        made[key] = value
+        made[key] = _value(where, value, defaults[key])
+    _check(path, name, made)
+    return kind(**made)
+
+
+def _value(where: str, value: Any, default: Any) -> Any:
+    """A value of the kind that its default has. Raises InvalidInputError."""
+    if isinstance(default, tuple):
+        items: type = type(default[0]) if default else str
+        if where.endswith(" tolerations"):
+            items = dict
+        if not isinstance(value, list) or not all(type(item) is items for item in value):
+            raise InvalidInputError(f"{where}: must be a list of {_PLURAL[items]}")
+        if default and len(value) != len(default):
+            raise InvalidInputError(f"{where}: must have {len(default)} items")
+        return tuple(value)
+    if isinstance(default, dict):
+        if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+            raise InvalidInputError(f"{where}: must be a table of strings")
+        return value
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not type(default):
+        raise InvalidInputError(f"{where}: must be a {type(default).__name__}, not {value!r}")
+    if isinstance(value, int | float) and not 0 <= value < _MOST:
+        raise InvalidInputError(f"{where}: must be 0 or more, not {value}")
+    return value
+
+
+def _check(path: Path, name: str, made: Mapping[str, Any]) -> None:
+    """What a single value cannot say."""
     if made.get("poll_seconds", 1.0) < _LEAST_POLL:
         raise InvalidInputError(f"{path}: [{name}] poll_seconds: must be at least {_LEAST_POLL}")
-    if made.get("on_supersede", "finish") not in ("finish", "cancel"):
-        raise InvalidInputError(f"{path}: [{name}] on_supersede: must be finish or cancel")
-    return kind(**made)
+    for (section, key), words in _CHOICES.items():
+        if section == name and made.get(key, words[0]) not in words:
+            raise InvalidInputError(f"{path}: [{name}] {key}: must be {' or '.join(words)}")

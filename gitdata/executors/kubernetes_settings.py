@@ -22,9 +22,9 @@ class KubernetesSettings:
     max_evictions: of a pod, until the job is given up: the cluster itself would go on for ever.
     """
 
-    namespace: str
-    worker_image: str
-    store_url: str
+    namespace: str = "gitdata-jobs"
+    worker_image: str = ""
+    store_url: str = ""
     store_options: Mapping[str, str] = field(default_factory=dict)
     store_secret: str = "gitdata-store"
     zone: str = "main"

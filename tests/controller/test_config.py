@@ -27,9 +27,33 @@ def test_every_section_is_read(tmp_path: Path) -> None:
     assert settings.remote == {"region": "eu", "use_ssl": "false"}
 
 
+def test_where_stages_run_and_where_their_images_come_from(tmp_path: Path) -> None:
+    file = tmp_path / "controller.toml"
+    file.write_text(
+        '[executor]\nkind = "kubernetes"\n[kubernetes]\nnamespace = "jobs"\nuser = [1000, 1000]\nallow_root = true\n'
+        'secrets = ["token"]\nstuck_seconds = 5\nnode_selector = { pool = "batch" }\n'
+        'tolerations = [{ key = "gpu", operator = "Exists" }]\n'
+        '[images]\nregistry = "registry.example/team"\nargs = { HTTP_PROXY = "http://proxy.example:3128" }\n'
+    )
+    settings = read_settings(file)
+    assert settings.executor.kind == "kubernetes"
+    assert (settings.kubernetes.namespace, settings.kubernetes.user) == ("jobs", (1000, 1000))
+    assert (settings.kubernetes.allow_root, settings.kubernetes.secrets) == (True, ("token",))
+    assert settings.kubernetes.node_selector == {"pool": "batch"}
+    assert settings.kubernetes.tolerations == ({"key": "gpu", "operator": "Exists"},)
+    assert settings.images.registry == "registry.example/team"
+    assert settings.images.args == {"HTTP_PROXY": "http://proxy.example:3128"}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ('[executor]\nkind = "docker"\n', "kind: must be local or kubernetes"),
+        ("[kubernetes]\nuser = [1]\n", "user: must have 2 items"),
+        ('[kubernetes]\nuser = ["a", "b"]\n', "user: must be a list of numbers"),
+        ('[kubernetes]\ntolerations = ["a"]\n', "tolerations: must be a list of tables"),
+        ("[kubernetes]\nnode_selector = { pool = 1 }\n", "node_selector: must be a table of strings"),
+        ('[kubernetes]\nstore_url = "s3://x/y"\n', "store_url: no such setting"),
         ("[controler]\n", "unknown section \\[controler\\]"),
         ("[controller]\npol_seconds = 1\n", "pol_seconds: no such setting"),
         ('[controller]\ncores = "two"\n', "cores: must be a int"),
