@@ -111,10 +111,15 @@ class Facts:
         upstream: Mapping[str, StagePlan],
         sources: dict[str, Source],
     ) -> StagePlan:
+        before = wish.pinned.get(stage.name)
+        known = before.id if before and before.image == stage.transform.image else ""
         try:
-            before = wish.pinned.get(stage.name)
-            known = before.id if before and before.image == stage.transform.image else ""
             environment = self.site.executor.environment(self.site.git, wish.commit, stage, known)
+        except GitdataError as error:
+            if error.transient:  # a registry that does not answer must not keep other stages and branches waiting
+                return StagePlan(stage, "waiting", error.message, trouble=True)
+            return StagePlan(stage, "failed", error.message)
+        try:
             for leaf in leaves(stage.input):
                 if leaf.repo not in upstream and leaf.repo not in sources:
                     sources[leaf.repo] = tree.source(leaf.repo, self.site.store)

@@ -221,7 +221,7 @@ class Controller:
             self.say(f"{survey.wish.branch}: {survey.error}")
         for name, plan in survey.plans.items():
             line = f"{name}: {plan.state}: {plan.why}"
-            if plan.terminal and memory.seen.get(name) != line:
+            if (plan.terminal or plan.trouble) and memory.seen.get(name) != line:
                 self.say(line)
             memory.seen[name] = line
 

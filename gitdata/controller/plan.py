@@ -27,6 +27,7 @@ class StagePlan:
 
     why: one line for people. todo: datums without a usable result. reused: results that count as they are.
     result: (name, record) of the run's result, or of its last failure. not_before: milliseconds, for backoff.
+    trouble: it waits for what may pass (a registry that does not answer), not for a stage.
     """
 
     stage: Stage
@@ -43,6 +44,7 @@ class StagePlan:
     reused: Mapping[str, DatumResult] | None = None
     result: tuple[str, RunRecord] | None = None
     not_before: int = 0
+    trouble: bool = False
 
     @property
     def terminal(self) -> bool:
