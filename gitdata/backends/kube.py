@@ -1,6 +1,6 @@
 """The one door to a Kubernetes API server: plain dictionaries in and out.
 
-Called by executors.kubernetes alone. Of the ``kubernetes`` package it uses what finds and renews credentials and what
+Called by executors.kubernetes and the commands ``deploy``, ``undeploy`` and ``doctor``. Of the ``kubernetes`` package it uses what finds and renews credentials and what
 speaks TLS; bodies pass as they are, because the models of 36 and 37 differ and refuse fields that they do not know.
 Every request has a time limit, and what may pass by itself (429, 5xx, a lost connection) is tried again: names are
 deterministic, so that a second POST can only say "already exists". It decides nothing about jobs.
@@ -8,11 +8,12 @@ deterministic, so that a second POST can only say "already exists". It decides n
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode
@@ -26,14 +27,29 @@ from gitdata.errors import MachineError, RemoteError
 
 Object: TypeAlias = dict[str, Any]
 
-_ROOTS = {"jobs": "/apis/batch/v1", "nodes": "/api/v1"}
-_CLUSTER_WIDE = frozenset({"nodes", "namespaces"})
+_RBAC, _REVIEWS = "/apis/rbac.authorization.k8s.io/v1", "/apis/authorization.k8s.io/v1"
+_ROOTS = {  # of kinds that are not in the core
+    "jobs": "/apis/batch/v1",
+    "deployments": "/apis/apps/v1",
+    "networkpolicies": "/apis/networking.k8s.io/v1",
+    "roles": _RBAC,
+    "rolebindings": _RBAC,
+    "clusterroles": _RBAC,
+    "clusterrolebindings": _RBAC,
+    "selfsubjectaccessreviews": _REVIEWS,
+    "subjectaccessreviews": _REVIEWS,
+}
+_CLUSTER_WIDE = frozenset({"nodes", "namespaces", "clusterroles", "clusterrolebindings"})
+_CLUSTER_WIDE |= {"selfsubjectaccessreviews", "subjectaccessreviews"}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _PAGE = 500
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 30.0
+_WATCH_GRACE = 10.0  # seconds after which the end of a watch is overdue, and the connection taken for dead
+_LONGEST_EVENT = 16 << 20
 _TRIES, _PAUSE, _LONGEST_PAUSE = 5, 0.2, 10.0
 _AGAIN = frozenset({429, 500, 502, 503, 504})
-_MERGE_PATCH = "application/merge-patch+json"
+_MERGE_PATCH, _APPLY_PATCH = "application/merge-patch+json", "application/apply-patch+yaml"
+_MANAGER = "gitdata"  # whose fields an applied object's are
 
 
 class KubeError(RemoteError):
@@ -90,13 +106,13 @@ class Kube:
         """Raises NotFoundError."""
         return self._json("GET", self._path(kind, name))
 
-    def find(self, kind: str, *, labels: str = "", fields: str = "") -> list[Object]:
-        """All objects that a label (or field) selector selects, page by page, from the server's cache at best."""
+    def find(self, kind: str, *, labels: str = "", fields: str = "", tries: int = _TRIES) -> list[Object]:
+        """All objects that a label (or field) selector selects, page by page."""
         found: list[Object] = []
         query = {"limit": str(_PAGE), "labelSelector": labels, "fieldSelector": fields}
         while True:
             try:
-                page = self._json("GET", self._path(kind), query={k: v for k, v in query.items() if v})
+                page = self._json("GET", self._path(kind), query={k: v for k, v in query.items() if v}, tries=tries)
             except GoneError:
                 if "continue" not in query:
                     raise
@@ -109,6 +125,34 @@ class Kube:
                 return found
             query["continue"] = token
 
+    def version(self, kind: str, *, labels: str = "") -> str:
+        """What the server's past is now: a watch goes on from it."""
+        page = self._json("GET", self._path(kind), query={"limit": "1", "labelSelector": labels}, tries=1)
+        return str((page.get("metadata") or {}).get("resourceVersion") or "")
+
+    def watch(self, kind: str, labels: str, resource_version: str, *, seconds: float = 50) -> Iterator[Object]:
+        """What changes after a version, each as ``{"type": …, "object": …}``, until the server ends it.
+
+        First comes one of the type "OPEN", when the server has begun. seconds: how long it lasts at most; a server that
+        is gone without a word is noticed a little later. Raises GoneError (the version is too old), KubeError.
+        """
+        query = {"watch": "1", "labelSelector": labels, "resourceVersion": resource_version}
+        query |= {"allowWatchBookmarks": "true", "timeoutSeconds": str(max(1, round(seconds)))}
+        answer = self._request("GET", f"{self._path(kind)}?{urlencode(query)}", read=seconds + _WATCH_GRACE, stream=True)
+        try:
+            if answer.status >= 300:
+                raise _problem(answer.status, answer.data)
+            yield {"type": "OPEN"}
+            for line in _lines(answer):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise _problem(int(event["object"].get("code") or 500), json.dumps(event["object"]).encode())
+                yield event
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise KubeError(f"the watch of {kind} broke: {error!r}") from error
+        finally:
+            answer.close()
+
     def create(self, kind: str, body: Object, *, dry_run: bool = False) -> Object:
         """Raises AlreadyThereError, RefusedObjectError. dry_run: validate and admit only, unknown fields refused."""
         query = {"dryRun": "All", "fieldValidation": "Strict"} if dry_run else {"fieldValidation": "Warn"}
@@ -117,6 +161,30 @@ class Kube:
     def patch(self, kind: str, name: str, body: Object) -> Object:
         """Merge fields into an object. Raises NotFoundError."""
         return self._json("PATCH", self._path(kind, name), body=body, content=_MERGE_PATCH)
+
+    def apply(self, body: Object, *, dry_run: bool = False) -> Object:
+        """Server-side apply: make an object, or make the fields that ``body`` has what they are there.
+
+        Fields that somebody else set and ``body`` has too become ours. Raises RefusedObjectError (also for a field
+        that the server does not know), NotFoundError for a namespace that is not there.
+        """
+        place = self.within(body["metadata"].get("namespace", self.namespace))
+        query = {"fieldManager": _MANAGER, "force": "true", "fieldValidation": "Strict"}
+        path = place._path(plural(body["kind"]), body["metadata"]["name"])
+        query |= {"dryRun": "All"} if dry_run else {}
+        return self._json("PATCH", path, body=body, query=query, content=_APPLY_PATCH)
+
+    def within(self, namespace: str) -> Kube:
+        """The same cluster and connections, another namespace."""
+        other = copy.copy(self)
+        other.namespace = _name(namespace)
+        return other
+
+    def version(self) -> tuple[int, int]:
+        """The API server's, as (1, 36)."""
+        said = self._json("GET", "/version")
+        major, minor = ("".join(c for c in str(said.get(part, "")) if c.isdecimal()) for part in ("major", "minor"))
+        return int(major or 0), int(minor or 0)
 
     def delete(self, kind: str, name: str, *, uid: str = "") -> bool:
         """Delete an object and, in the background, what it owns; False if there was none (or none with that uid).
@@ -159,8 +227,9 @@ class Kube:
         body: Object | None = None,
         query: Mapping[str, str] | None = None,
         content: str = "",
+        tries: int = _TRIES,
     ) -> Object:
-        answer = json.loads(self._send(method, path, body=body, query=query, content=content))
+        answer = json.loads(self._send(method, path, body=body, query=query, content=content, tries=tries))
         if not isinstance(answer, dict):
             raise KubeError(f"{method} {path}: the API server answered with no object")
         return answer
@@ -173,22 +242,16 @@ class Kube:
         body: Object | None = None,
         query: Mapping[str, str] | None = None,
         content: str = "",
+        tries: int = _TRIES,
     ) -> bytes:
-        url = f"{self._configuration.host.rstrip('/')}{quote(path)}" + (f"?{urlencode(query)}" if query else "")
+        target = quote(path) + (f"?{urlencode(query)}" if query else "")
         data = None if body is None else json.dumps(body).encode()
-        for tried in range(1, _TRIES + 1):
+        for tried in range(1, tries + 1):
             wait = min(_LONGEST_PAUSE, _PAUSE * 4 ** (tried - 1)) * random.uniform(0.5, 1)
             try:
-                answer = self._pool.request(
-                    method,
-                    url,
-                    body=data,
-                    headers=self._headers(content),
-                    timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
-                    retries=False,
-                )
-            except urllib3.exceptions.HTTPError as error:
-                problem = KubeError(f"the Kubernetes API server {self._configuration.host} cannot be reached: {error}")
+                answer = self._request(method, target, body=data, content=content)
+            except KubeError as error:
+                problem = error
             else:
                 if answer.status < 300:
                     return bytes(answer.data)
@@ -196,9 +259,35 @@ class Kube:
                 if answer.status not in _AGAIN:
                     raise problem
                 wait = max(wait, _retry_after(answer.headers.get("Retry-After", "")))
-            if tried < _TRIES:
+            if tried < tries:
                 time.sleep(wait)
         raise problem
+
+    def _request(
+        self,
+        method: str,
+        target: str,
+        *,
+        body: bytes | None = None,
+        content: str = "",
+        read: float = _READ_SECONDS,
+        stream: bool = False,
+    ) -> urllib3.BaseHTTPResponse:
+        """One request, not repeated. Raises KubeError where there is no answer."""
+        try:
+            answer: urllib3.BaseHTTPResponse = self._pool.request(
+                method,
+                self._configuration.host.rstrip("/") + target,
+                body=body,
+                headers=self._headers(content),
+                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=read),
+                retries=False,
+                preload_content=not stream,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            host = self._configuration.host
+            raise KubeError(f"the Kubernetes API server {host} cannot be reached: {error}") from error
+        return answer
 
     def _headers(self, content: str) -> dict[str, str]:
         headers = {"Accept": "application/json, */*", "Content-Type": content or "application/json"}
@@ -208,6 +297,12 @@ class Kube:
             if setting["in"] == "header" and setting["value"]:
                 headers[setting["key"]] = setting["value"]
         return headers
+
+
+def plural(kind: str) -> str:
+    """The name of a kind in paths: ``NetworkPolicy`` -> ``networkpolicies``."""
+    word = kind.lower()
+    return word[:-1] + "ies" if word.endswith("y") else word + "s"
 
 
 def _configuration(cluster: Cluster) -> Configuration:
@@ -226,6 +321,18 @@ def _configuration(cluster: Cluster) -> Configuration:
             hint="set KUBECONFIG, or run the controller in the cluster",
         ) from error
     return found
+
+
+def _lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """The lines of an answer as they come."""
+    rest = b""
+    for piece in answer.stream(1 << 16, decode_content=False):
+        rest += piece
+        if b"\n" in piece:
+            *whole, rest = rest.split(b"\n")
+            yield from filter(None, whole)
+        elif len(rest) > _LONGEST_EVENT:
+            raise ValueError("an event without an end")
 
 
 def _problem(status: int, data: bytes) -> KubeError:
