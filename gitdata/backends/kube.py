@@ -1,9 +1,10 @@
 """The one door to a Kubernetes API server: plain dictionaries in and out.
 
-Called by executors.kubernetes and the commands ``deploy``, ``undeploy`` and ``doctor``. Of the ``kubernetes`` package it uses what finds and renews credentials and what
-speaks TLS; bodies pass as they are, because the models of 36 and 37 differ and refuse fields that they do not know.
-Every request has a time limit, and what may pass by itself (429, 5xx, a lost connection) is tried again: names are
-deterministic, so that a second POST can only say "already exists". It decides nothing about jobs.
+Called by executors.kubernetes and by ``deploy``, ``undeploy`` and ``doctor``. Of the ``kubernetes`` package it uses
+what finds and renews credentials and what speaks TLS; bodies pass as they are, because the models of 36 and 37 differ
+and refuse fields that they do not know. Every request has a time limit, and what may pass by itself (429, 5xx, a lost
+connection) is tried again: names are deterministic, so that a second POST can only say "already exists". It decides
+nothing about jobs.
 """
 
 from __future__ import annotations
