@@ -126,7 +126,7 @@ class Kube:
                 return found
             query["continue"] = token
 
-    def version(self, kind: str, *, labels: str = "") -> str:
+    def resource_version(self, kind: str, *, labels: str = "") -> str:
         """What the server's past is now: a watch goes on from it."""
         page = self._json("GET", self._path(kind), query={"limit": "1", "labelSelector": labels}, tries=1)
         return str((page.get("metadata") or {}).get("resourceVersion") or "")
@@ -139,7 +139,8 @@ class Kube:
         """
         query = {"watch": "1", "labelSelector": labels, "resourceVersion": resource_version}
         query |= {"allowWatchBookmarks": "true", "timeoutSeconds": str(max(1, round(seconds)))}
-        answer = self._request("GET", f"{self._path(kind)}?{urlencode(query)}", read=seconds + _WATCH_GRACE, stream=True)
+        target = f"{self._path(kind)}?{urlencode(query)}"
+        answer = self._request("GET", target, read=seconds + _WATCH_GRACE, stream=True)
         try:
             if answer.status >= 300:
                 raise _problem(answer.status, answer.data)
@@ -181,7 +182,7 @@ class Kube:
         other.namespace = _name(namespace)
         return other
 
-    def version(self) -> tuple[int, int]:
+    def server_version(self) -> tuple[int, int]:
         """The API server's, as (1, 36)."""
         said = self._json("GET", "/version")
         major, minor = ("".join(c for c in str(said.get(part, "")) if c.isdecimal()) for part in ("major", "minor"))
