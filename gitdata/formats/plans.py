@@ -6,21 +6,17 @@ their values. The reader takes nothing on trust but that the bytes have the dige
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from json.encoder import encode_basestring as _text  # what ``join_lines`` escapes, and no more
 
 from gitdata.formats.lines import COMMIT, SHA256, Fields, header, join_lines, split_lines
 from gitdata.formats.stages import stage_from_json, stage_json
-from gitdata.model import Datum, DatumInput, Environment, RunPlan
+from gitdata.model import Datum, DatumInput, Entry, Environment, RunPlan
 
 
 def dump_plan(plan: RunPlan) -> bytes:
     """The plan as canonical JSON lines: a header, then a line a datum, in order."""
-    return join_lines(_objects(plan))
-
-
-def _objects(plan: RunPlan) -> Iterator[dict[str, Any]]:
-    yield {
+    head = {
         "v": 1,
         "kind": "plan",
         "stage": stage_json(plan.stage),
@@ -32,19 +28,26 @@ def _objects(plan: RunPlan) -> Iterator[dict[str, Any]]:
         "commits": plan.commits,
         "job": plan.job,
     }
-    for datum in plan.datums:
-        yield {
-            "id": datum.id,
-            "inputs": [
-                {
-                    "name": i.name,
-                    "match": i.match,
-                    "key": i.key,
-                    "entries": [(e.path, e.oid, e.exec, e.size) for e in i.entries],
-                }
-                for i in datum.inputs
-            ],
-        }
+    return join_lines([head]) + "".join(_lines(plan.datums)).encode()
+
+
+def _lines(datums: Iterable[Datum]) -> Iterator[str]:
+    """The datums, written by hand: there may be a hundred thousand, and one input may stand in all of them."""
+    pieces: dict[int, str] = {}
+    for datum in datums:
+        for one in datum.inputs:
+            if id(one) not in pieces:
+                entries = ",".join(_entry(e) for e in one.entries)
+                pieces[id(one)] = (
+                    f'{{"entries":[{entries}],"key":{_text(one.key)},"match":{_text(one.match)},'
+                    f'"name":{_text(one.name)}}}'
+                )
+        yield f'{{"id":"{datum.id}","inputs":[{",".join([pieces[id(one)] for one in datum.inputs])}]}}\n'
+
+
+def _entry(e: Entry) -> str:
+    size = "null" if e.size is None else e.size
+    return f'[{_text(e.path)},"{e.oid}",{"true" if e.exec else "false"},{size}]'
 
 
 def parse_plan(data: bytes, name: str = "plan") -> RunPlan:
