@@ -40,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kubeconfig", default="", metavar="FILE", help="which cluster, else the usual places")
     parser.add_argument("--context", default="", metavar="NAME", help="which context of the kubeconfig")
     parser.add_argument("--namespace", metavar="NAME", help="where the Jobs go; default: gitdata-jobs")
+    parser.add_argument("--heartbeat", type=Path, metavar="FILE", help="a file to write at each turn, for a probe")
     parser.add_argument("--once", action="store_true", help="end when nothing is left to do")
 
 
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     say(f"watching {site.repository}, data in {site.owner[0]}")
     with lock:
         try:
-            serve(controller, once=args.once, stop=stop_on_signals())
+            serve(controller, once=args.once, stop=stop_on_signals(), heartbeat=args.heartbeat)
         finally:
             executor.close()
     return 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from gitdata.controller.loop import Controller
@@ -18,9 +19,13 @@ _GLANCE = 0.1  # seconds between looks at the wake file and the jobs: a stat and
 _LONGEST_BACKOFF = 60.0
 
 
-def serve(controller: Controller, *, once: bool, stop: threading.Event) -> None:
-    """Run until ``stop`` is set. With ``once`` errors are raised after a few tries instead of waited out."""
+def serve(controller: Controller, *, once: bool, stop: threading.Event, heartbeat: Path | None = None) -> None:
+    """Run until ``stop`` is set. With ``once`` errors are raised after a few tries instead of waited out.
+
+    heartbeat: a file that is written at each turn, for who watches over this process: ``ok`` or why a turn failed.
+    """
     failures = 0
+    _beat(heartbeat, "starting")
     wake = WakeFile(controller.site.origin)
     while not stop.is_set():
         pause = controller.settings.poll_seconds
@@ -29,6 +34,7 @@ def serve(controller: Controller, *, once: bool, stop: threading.Event) -> None:
             busy = controller.turn()
             controller.notify()
             failures = 0
+            _beat(heartbeat, "ok")
             if once and not busy:
                 for error in controller.problems.values():
                     raise error
@@ -40,8 +46,18 @@ def serve(controller: Controller, *, once: bool, stop: threading.Event) -> None:
             if not _passes(error) or (once and failures >= 5):
                 raise
             pause = min(_LONGEST_BACKOFF, 0.5 * 2**failures) * random.uniform(0.5, 1)
+            _beat(heartbeat, str(error))
             controller.say(f"{error}; trying again in {pause:.0f} s")
         _wait(controller, wake, pause, stop)
+
+
+def _beat(file: Path | None, word: str) -> None:
+    """Say that we live, and how it goes; replaced as a whole, so that nobody reads half of it."""
+    if file is not None:
+        with suppress(OSError):  # a full disk: the turn says so
+            new = file.with_name(f"{file.name}.new")
+            new.write_text(f"{word}\n")
+            new.replace(file)
 
 
 def _passes(error: GitdataError | OSError) -> bool:

@@ -74,3 +74,24 @@ def running(word: str) -> bool:
         except OSError:  # it ended while we looked
             continue
     return False
+
+
+def test_the_heartbeat_says_how_the_last_turn_went(home: Path, tmp_path: Path) -> None:
+    lab = Lab.create(tmp_path)
+    lab.push("nothing to do")
+    beat, gone = tmp_path / "beat", tmp_path / "gone"
+    stop = threading.Event()
+    with lab.controller(faster()) as controller:
+        serve(controller, once=True, stop=stop, heartbeat=beat)
+        assert beat.read_text() == "ok\n"
+        lab.origin.path.rename(gone)
+        thread = threading.Thread(
+            target=serve, args=(controller,), kwargs={"once": False, "stop": stop, "heartbeat": beat}
+        )
+        thread.start()
+        end = time.monotonic() + 30
+        while not beat.read_text().startswith("cannot read") and time.monotonic() < end:
+            time.sleep(0.02)
+        stop.set()
+        thread.join()
+    assert beat.read_text().startswith(f"cannot read {lab.origin.path}")
