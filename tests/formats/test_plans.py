@@ -113,8 +113,10 @@ SIMPLE = RunPlan(
 
 
 @given(plans)
-def test_a_plan_comes_back(plan: RunPlan) -> None:
-    assert parse_plan(dump_plan(plan)) == plan
+def test_a_plan_comes_back_from_canonical_lines(plan: RunPlan) -> None:
+    data = dump_plan(plan)
+    assert parse_plan(data) == plan
+    assert b"".join(canonical(json.loads(line)) + b"\n" for line in data.split(b"\n")[:-1]) == data
 
 
 def test_the_bytes_are_those_of_the_format() -> None:
