@@ -14,8 +14,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import uv
-
 from gitdata.errors import InvalidInputError, MachineError, RemoteError
 from gitdata.identity import canonical, sha256
 
@@ -67,9 +65,12 @@ def build_venv(place: Path, code: Path, what: str) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     env = _environment(os.environ)
     try:
-        program = uv.find_uv_bin()
+        # Deferred: a controller in a cluster builds no environments, and its image has no uv.
+        from uv import find_uv_bin
+
+        program = find_uv_bin()
         _run([program, "venv", "--quiet", "--python", str(base_python()), str(place)], code, env, what)
-    except (FileNotFoundError, PermissionError):
+    except (ImportError, FileNotFoundError, PermissionError):
         _run([str(base_python()), "-m", "venv", str(place)], code, env, what)
         installer = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet"]
     else:
