@@ -6,7 +6,7 @@ Started by testbed.py on the tier ``control``; a test may start more, with other
 Annotation ``gitdata.test/fate`` (or ``gitdata.test/fate-<completion index>``, which wins): what becomes of the pod,
 by comma for the first, second, … try of its index, the last one for all that follow:
 
-    succeed (default) | exit N | oom | evicted | image (cannot be pulled) | hang (runs until it is deleted)
+    succeed (default) | exit N [WORDS] | oom | evicted | image (cannot be pulled) | hang (runs until it is deleted)
 
 Annotation ``gitdata.test/seconds``: how long it runs first.
 """
@@ -137,10 +137,10 @@ class FakeKubelet:
             disrupted = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
             extra = {"reason": "Evicted", "message": "The node was low on resource: memory.", "conditions": [disrupted]}
             return self._say(pod, "Failed", _ended(137, "Error", started), extra)
-        code, reason = (
-            (137, "OOMKilled") if fate == "oom" else (int(fate.removeprefix("exit ").replace("succeed", "0")), "")
-        )
-        state = _ended(code, reason or ("Error" if code else "Completed"), started)
+        number, _, words = fate.removeprefix("exit ").partition(" ")
+        code = 137 if number == "oom" else int(number.replace("succeed", "0"))
+        reason = "OOMKilled" if fate == "oom" else "Error" if code else "Completed"
+        state = _ended(code, reason, started, words)
         return self._say(pod, "Failed" if code else "Succeeded", state)
 
     def _say(self, pod: Object, phase: str, state: Object, more: Object | None = None) -> None:
@@ -185,8 +185,9 @@ def _container(spec: Object, state: Object) -> Object:
     }
 
 
-def _ended(code: int, reason: str, started: str) -> dict[str, Any]:
-    return {"terminated": {"exitCode": code, "reason": reason, "startedAt": started, "finishedAt": _time()}}
+def _ended(code: int, reason: str, started: str, words: str = "") -> dict[str, Any]:
+    said = {"message": words} if words else {}
+    return {"terminated": {"exitCode": code, "reason": reason, "startedAt": started, "finishedAt": _time(), **said}}
 
 
 def _path(pod: Object) -> str:

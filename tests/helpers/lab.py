@@ -38,6 +38,7 @@ class Lab:
     work: Repo
     log: list[str] = field(default_factory=list)
     container_options: Sequence[str] = ()
+    image: str = "image"  # of stages
 
     @classmethod
     def create(cls, root: Path) -> Lab:
@@ -64,7 +65,7 @@ class Lab:
         """Write a stage that pipes ``script`` into a shell; its input is the git folder ``in``, a datum an entry."""
         spec = {
             "pipeline": {"name": name},
-            "transform": {"image": "image", "cmd": ["sh", "-e"], "stdin": script.strip().splitlines()},
+            "transform": {"image": self.image, "cmd": ["sh", "-e"], "stdin": script.strip().splitlines()},
             "input": input or {"pfs": {"repo": "in", "glob": "/*"}},
             **more,
         }

@@ -45,6 +45,14 @@ class S3:
         }
 
 
+def s3_command(folder: Path, address: str, cache: Path) -> list[str]:
+    """The server as a command. folder: of the buckets. address: host:port."""
+    command = [str(BIN / "rclone"), "serve", "s3", str(folder), "--config", "", "--addr", address]
+    # With 0s it fights with itself: a write may take a minute.
+    command += ["--auth-key", f"{ACCESS_KEY},{SECRET_KEY}", "--dir-cache-time", "1ms", "--cache-dir", str(cache)]
+    return command
+
+
 @contextmanager
 def serve_s3(address: str = "127.0.0.1") -> Iterator[S3]:
     """Run the server on a port that the kernel chose, until the block ends."""
@@ -52,17 +60,8 @@ def serve_s3(address: str = "127.0.0.1") -> Iterator[S3]:
         folder = Path(place, "buckets")
         folder.mkdir()
         env = {k: v for k, v in os.environ.items() if not k.startswith(("RCLONE_", "AWS_"))}
-        command = [str(BIN / "rclone"), "serve", "s3", str(folder), "--config", "", "--addr", f"{address}:0"]
-        command += [
-            "--auth-key",
-            f"{ACCESS_KEY},{SECRET_KEY}",
-            "--dir-cache-time",
-            "1ms",  # with 0s it fights with itself: a write may take a minute
-            "--cache-dir",
-            f"{place}/cache",
-        ]
         server = subprocess.Popen(
-            command,
+            s3_command(folder, f"{address}:0", Path(place, "cache")),
             env={**env, "HOME": place},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
