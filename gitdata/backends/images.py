@@ -1,9 +1,10 @@
 """Folder images on this machine: the code of a stage and the virtual environment it asks for.
 
 Called by executors.local: ``folder_environment_id`` while planning (cheap, builds nothing), ``prepare`` before a
-job's first datum. The folder comes from a git tree of a stranger: nothing in it is run or followed here, except
-that its requirements are installed. What is made lies under the cache home, is shared by all controllers of the
-user and may be deleted at any time; it is never half-made, whenever this process dies.
+job's first datum; by backends.builders, whose builds get ``export_tree``. The folder comes from a git tree of a
+stranger: nothing in it is run or followed here, except that its requirements are installed. What is made lies under
+the cache home, is shared by all controllers of the user and may be deleted at any time; it is never half-made,
+whenever this process dies.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def prepare(git: Git, commit: str, path: str, cache_home: Path) -> FolderImage:
     name = folder_environment_id(git, commit, path)
     tree = name.split(":")[1]
     try:
-        code = _code(git, tree, path, cache_home / "images" / sha256(name.encode()))
+        code = export_tree(git, tree, path, cache_home / "images" / sha256(name.encode()))
         required = git.file(tree, REQUIREMENTS)
         venv = None if required is None else _venv(required, tree, code, cache_home / "venvs", path)
     except OSError as error:
@@ -82,8 +83,11 @@ def _folder(path: str) -> str | None:
     return None if "\n" in path or folder.startswith("/") or ".." in folder.split("/") else folder
 
 
-def _code(git: Git, tree: str, path: str, place: Path) -> Path:
-    """The tree's files as plain files in ``place``, built beside it and renamed: there whole or not at all."""
+def export_tree(git: Git, tree: str, path: str, place: Path) -> Path:
+    """The tree's files as plain files in ``place``, built beside it and renamed: there whole or not at all.
+
+    Raises InvalidInputError for a tree with symlinks, submodules or hostile names, OSError.
+    """
     if place.is_dir():
         return place
     entries = git.ls_tree(tree)

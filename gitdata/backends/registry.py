@@ -75,6 +75,12 @@ def parse_reference(text: str) -> Reference:
     return Reference(match["host"], match["path"], match["tag"] or "", match["digest"] or "")
 
 
+def api_of(host: str, mirrors: Mapping[str, str]) -> str:
+    """The base URL of a registry's API."""
+    plain = host.rpartition(":")[0] in _HERE or host in _HERE
+    return {**_KNOWN_API, **mirrors}.get(host, f"{'http' if plain else 'https'}://{host}").rstrip("/")
+
+
 def check_allowed(reference: Reference, allowed: tuple[str, ...]) -> None:
     name = f"{reference.host}/{reference.path}"
     if allowed and not any(name == one.rstrip("/") or name.startswith(one.rstrip("/") + "/") for one in allowed):
@@ -124,9 +130,7 @@ class _Asked:
 
     def __init__(self, reference: Reference, registries: Registries) -> None:
         host = reference.host
-        plain = host.rpartition(":")[0] in _HERE or host in _HERE
-        base = {**_KNOWN_API, **(registries.mirrors or {})}.get(host, f"{'http' if plain else 'https'}://{host}")
-        self._base, self._path = base.rstrip("/"), reference.path
+        self._base, self._path = api_of(host, registries.mirrors or {}), reference.path
         self._login = (registries.logins or {}).get(host)
         self._name = f"{host}/{reference.path}"
         self._authorization = ""

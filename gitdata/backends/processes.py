@@ -1,0 +1,105 @@
+"""Programs of others that may take long: run with a time limit, their words kept, ended when this process ends.
+
+Called by backends.builders, from several threads. A program and all it starts are one process group. What it prints may
+be a stranger's and without end: the file gets the first of it, the caller the last.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import IO
+
+from gitdata.errors import MachineError
+
+_GRACE_SECONDS = 10.0
+_TAIL_BYTES, _LOG_BYTES = 64 << 10, 32 << 20
+
+
+class Processes:
+    """What runs now."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+
+    def run(
+        self, command: Sequence[str], env: Mapping[str, str], log: IO[bytes], seconds: float
+    ) -> tuple[int | None, str]:
+        """Run a program to its end: the exit code (None: it took too long), and the end of what it printed.
+
+        Raises MachineError where it cannot be started.
+        """
+        deadline = time.monotonic() + seconds
+        with self._started(command, env) as process:
+            try:
+                tail = _follow(process, log, deadline)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, deadline - time.monotonic()))
+                code = process.poll()
+                if code is None:
+                    _signal(process, signal.SIGTERM)
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(_GRACE_SECONDS)
+            finally:
+                _signal(process, signal.SIGKILL)  # also what it left behind
+                with self._lock:
+                    self._running.discard(process)
+        return code, tail.decode(errors="replace")
+
+    def close(self) -> None:
+        """Ask all to end, and start none any more."""
+        with self._lock:
+            self.closed = True
+            running = list(self._running)
+        for process in running:
+            _signal(process, signal.SIGTERM)
+
+    def _started(self, command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self.closed:
+                raise MachineError(f"{command[0]} is not started: this process ends", transient=True)
+            try:
+                process = subprocess.Popen(
+                    list(command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    cwd="/",
+                    env=dict(env),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise MachineError(f"{command[0]}: {error.strerror}") from error
+            self._running.add(process)
+            return process
+
+
+def _follow(process: subprocess.Popen[bytes], log: IO[bytes], deadline: float) -> bytes:
+    """Read what a program prints until it ends or time is up; the last of it."""
+    assert process.stdout is not None
+    out, tail, kept = process.stdout.fileno(), b"", 0
+    poll = select.poll()
+    poll.register(out, select.POLLIN | select.POLLHUP)
+    while time.monotonic() < deadline:
+        if poll.poll(200):
+            data = os.read(out, 1 << 16)
+            if not data:
+                break
+            tail = (tail + data)[-_TAIL_BYTES:]
+            kept += log.write(data[: max(0, _LOG_BYTES - kept)])
+        elif process.poll() is not None:
+            break  # something that it left behind holds its output
+    return tail
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
