@@ -32,6 +32,8 @@ _SECONDS = 15
 _MAX_BYTES = 4 << 20
 _INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 _MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_REDIRECTS = (301, 302, 303, 307, 308)
 _PARAMETER = re.compile(r'([a-z_]+)="([^"]*)"')
 _HERE = ("localhost", "127.0.0.1", "::1")
 _KNOWN_API = {"docker.io": "https://registry-1.docker.io"}  # the one registry whose API has another host
@@ -108,6 +110,22 @@ def resolve(text: str, registries: Registries) -> Reference:
     return Reference(reference.host, reference.path, reference.tag, digest)
 
 
+def image_command(reference: Reference, registries: Registries) -> tuple[str, ...]:
+    """What an image runs by itself: its entrypoint with its command, () if it names none. Raises as ``resolve``."""
+    asked = _Asked(reference, registries)
+    digest, name = reference.digest, reference.pinned
+    kind, body = asked.manifest(digest)
+    if kind in _INDEXES:  # the reference was written with the digest of all platforms
+        digest = _for_platform(name, _object(name, _proven(name, digest, body)), registries.platform)
+        kind, body = asked.manifest(digest)
+    manifest = _object(name, _proven(name, digest, body))
+    config = _object(name, asked.blob(str((manifest.get("config") or {}).get("digest")))).get("config") or {}
+    words = [*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]
+    if not all(isinstance(word, str) and "\0" not in word for word in words):
+        raise InvalidInputError(f"image {name}: its entrypoint cannot be read")
+    return tuple(words)
+
+
 def read_logins(file: Path) -> dict[str, tuple[str, str]]:
     """The logins of a Docker configuration (``config.json``, also the body of a pull secret)."""
     try:
@@ -137,14 +155,33 @@ class _Asked:
 
     def manifest(self, tag: str) -> tuple[str, bytes]:
         """Media type and bytes. The digest is computed from the bytes: a header is only a claim."""
-        url = f"{self._base}/v2/{self._path}/manifests/{tag}"
-        name = f"image {self._name}:{tag}"
-        status, headers, body = self._get(url, name)
+        name = f"image {self._name}{'@' if ':' in tag else ':'}{tag}"
+        _, headers, body = self._ask(f"{self._base}/v2/{self._path}/manifests/{tag}", name)
+        return headers.get_content_type(), body
+
+    def blob(self, digest: str) -> bytes:
+        """A small blob, proven by its digest. Registries keep blobs elsewhere: a redirect is followed without login."""
+        name = f"image {self._name}: blob {digest[:80]}"
+        if not _DIGEST.fullmatch(digest):
+            raise RemoteError(f"{name}: its registry names no digest")
+        status, headers, body = self._ask(f"{self._base}/v2/{self._path}/blobs/{digest}", name)
+        if status in _REDIRECTS:
+            target = urllib.parse.urljoin(self._base, headers.get("Location") or "")
+            if urllib.parse.urlsplit(target).scheme != "https" and not target.startswith(f"{self._base}/"):
+                raise RemoteError(f"{name}: its registry sends elsewhere than to an https URL: {target[:200]!r}")
+            status, _, body = _get(target, name, "")
+            if status != 200:
+                raise RemoteError(f"{name}: where its registry sends to answers {status}", transient=status >= 500)
+        return _proven(name, digest, body)
+
+    def _ask(self, url: str, name: str) -> tuple[int, Message, bytes]:
+        """An answer of 200 or a redirect; with a login where one is wanted."""
+        status, headers, body = _get(url, name, self._authorization)
         if status == 401:
             self._authorize(headers.get_all("WWW-Authenticate") or [], name)
-            status, headers, body = self._get(url, name)
-        if status == 200:
-            return headers.get_content_type(), body
+            status, headers, body = _get(url, name, self._authorization)
+        if status == 200 or (status in _REDIRECTS and "/blobs/" in url):
+            return status, headers, body
         words = _words(body)
         if status == 404:
             raise InvalidInputError(f"{name}: its registry has no such image{words}")
@@ -170,27 +207,13 @@ class _Asked:
             raise RemoteError(f"{name}: its registry wants a login at {asked.get('realm', '')[:200]!r}, no https URL")
         query = {"service": asked.get("service", ""), "scope": f"repository:{self._path}:pull"}
         url = realm._replace(query="&".join(filter(None, [realm.query, urllib.parse.urlencode(query)]))).geturl()
-        status, _, body = self._get(url, name, _basic(self._login) if self._login else "")
+        status, _, body = _get(url, name, _basic(self._login) if self._login else "")
         answer = _object(name, body) if status == 200 else {}
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or "\n" in token:
             hint = "give the controller and the namespace a login for it (pull secrets)"
             raise InvalidInputError(f"{name}: its registry gives no token ({status}{_words(body)})", hint=hint)
         return token
-
-    def _get(self, url: str, name: str, authorization: str = "") -> tuple[int, Message, bytes]:
-        headers = {"Accept": ", ".join((*_INDEXES, *_MANIFESTS)), "User-Agent": "gitdata"}
-        if authorization or self._authorization:
-            headers["Authorization"] = authorization or self._authorization
-        try:
-            with _OPENER.open(urllib.request.Request(url, headers=headers), timeout=_SECONDS) as answer:
-                return answer.status, answer.headers, _bounded(answer, name)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.headers, _bounded(error, name)
-        except (OSError, http.client.HTTPException) as error:
-            why = getattr(error, "reason", None) or error
-            raise RemoteError(f"{name}: its registry cannot be reached: {why}", transient=True) from error
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -203,13 +226,28 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(_NoRedirect)
 
 
+def _get(url: str, name: str, authorization: str) -> tuple[int, Message, bytes]:
+    headers = {"Accept": ", ".join((*_INDEXES, *_MANIFESTS)), "User-Agent": "gitdata"}
+    if authorization:
+        headers["Authorization"] = authorization
+    try:
+        with _OPENER.open(urllib.request.Request(url, headers=headers), timeout=_SECONDS) as answer:
+            return answer.status, answer.headers, _bounded(answer, name)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers, _bounded(error, name)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        why = getattr(error, "reason", None) or error
+        raise RemoteError(f"{name}: its registry cannot be reached: {why}", transient=True) from error
+
+
 def _for_platform(text: str, index: Mapping[str, Any], platform: str) -> str:
     system, _, machine = platform.partition("/")
     for entry in index.get("manifests") or []:
         wanted = entry.get("platform") or {}
         if (wanted.get("os"), wanted.get("architecture")) == (system, machine):
             digest = str(entry.get("digest"))
-            if re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+            if _DIGEST.fullmatch(digest):
                 return digest
     raise InvalidInputError(f"image {text}: there is none for {platform}", hint="build it for that platform too")
 
@@ -219,6 +257,12 @@ def _bounded(stream: IO[bytes], name: str) -> bytes:
     if len(data) > _MAX_BYTES:
         raise RemoteError(f"{name}: its registry answered with more than {_MAX_BYTES >> 20} MiB")
     return data
+
+
+def _proven(name: str, digest: str, body: bytes) -> bytes:
+    if f"sha256:{hashlib.sha256(body).hexdigest()}" != digest:
+        raise RemoteError(f"{name}: its registry gave other bytes than those of the digest")
+    return body
 
 
 def _object(name: str, body: bytes) -> dict[str, Any]:

@@ -1,0 +1,176 @@
+"""Which image a job of a cluster runs: a reference by its digest, or a folder of the commit, built where it must be.
+
+Called by executors.kubernetes: ``environment`` while planning (builds nothing), ``begin`` when a job starts whose image
+must be found first. That is done in a thread: the registry is asked for the folder's tag, and only if it has none the
+folder is built, once for all jobs that wait for it. Nothing here is remembered that matters: after a restart the
+registry is asked again. What comes out, image or failure, goes to the caller, who makes the Job.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gitdata.backends.builders import Builder, ImageSettings, registries
+from gitdata.backends.contexts import PREFIX, name_folder, reference_of
+from gitdata.backends.git import Git
+from gitdata.backends.registry import Reference, image_command, parse_reference, resolve
+from gitdata.errors import GitdataError, InvalidInputError, MachineError
+from gitdata.executors.base import Job
+from gitdata.executors.kubernetes_settings import KubernetesSettings
+from gitdata.model import Environment, JobStatus, Stage
+
+_MOST_COMMAND = 32 << 10  # bytes: it goes into a variable
+_BUILT, _ASKED = "its image is being built", "its image is looked at for its command"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """reference: by digest. command: what the image runs by itself, asked only for a stage without a command."""
+
+    reference: str
+    command: tuple[str, ...] = ()
+
+
+class Images:
+    """The images of one executor's jobs. settings: None takes what the cluster's settings say of references.
+
+    builder: None builds nothing; then folder images must be in the registry.
+    """
+
+    def __init__(
+        self, settings: ImageSettings | None, cluster: KubernetesSettings, logins: Path | None, builder: Builder | None
+    ) -> None:
+        if settings is None:
+            settings = ImageSettings(allowed=cluster.registries, mirrors=cluster.mirrors, platform=cluster.platform)
+        self._settings = replace(settings, logins=str(logins or settings.logins))
+        self._own = registries(self._settings)  # the operator's own registry needs nobody's leave
+        self._of_stages = replace(self._own, allowed=settings.allowed)
+        self._builder = builder
+        self._slots = threading.BoundedSemaphore(max(1, settings.at_once))
+        self._digests: dict[str, Reference] = {}
+        self._lock = threading.Lock()
+        self._sought: dict[str, Future[Reference]] = {}  # environment id -> the one search that runs
+        self._waiting: dict[str, Job] = {}
+        self._starting = threading.Lock()  # held while a waiting job gets its Job, or is dropped
+
+    def environment(self, git: Git, commit: str, stage: Stage, known: str) -> Environment:
+        """The environment of a stage. Raises InvalidInputError, RemoteError with the registry's words."""
+        image = stage.transform.image
+        folder = name_folder(git, commit, image, self._settings)
+        if folder is not None:
+            return Environment(folder.id, image)
+        if known.startswith("oci:sha256:"):
+            parse_reference(image)
+            return Environment(known, image)
+        found = self._digests.get(image)
+        if found is None:
+            found = self._digests[image] = resolve(image, self._of_stages)
+        return Environment(f"oci:{found.digest}", image)
+
+    # -------------------------------------------------------------------------------------------------- of a job
+
+    def ready(self, job: Job) -> Image | None:
+        """The job's image, if nobody has to be asked for it."""
+        return Image(_reference(job).pinned) if job.stage.transform.cmd and not _is_folder(job) else None
+
+    def begin(self, job: Job, git: Git, then: Callable[[Job, Image | GitdataError], None]) -> None:
+        """Find the image in a thread, and call ``then`` in it, unless the job is dropped before."""
+        with self._starting:
+            if job.name in self._waiting:
+                return
+            self._waiting[job.name] = job
+        threading.Thread(target=self._prepare, args=(job, git, then), name=f"image {job.name}", daemon=True).start()
+
+    def waiting(self, name: str) -> JobStatus | None:
+        """The status of a job whose image is not yet there."""
+        job = self._waiting.get(name)
+        return None if job is None else JobStatus("pending", _BUILT if _is_folder(job) else _ASKED)
+
+    def all_waiting(self) -> dict[str, JobStatus]:
+        return {name: status for name in list(self._waiting) if (status := self.waiting(name))}
+
+    def drop(self, name: str) -> bool:
+        """Forget a job that waits; False if it does not. What is being built is built to its end."""
+        with self._starting:
+            return self._waiting.pop(name, None) is not None
+
+    def _prepare(self, job: Job, git: Git, then: Callable[[Job, Image | GitdataError], None]) -> None:
+        outcome: Image | GitdataError = MachineError(f"image {job.stage.transform.image}: the search for it broke off")
+        try:
+            outcome = self._image(job, git)
+        except GitdataError as error:
+            outcome = error
+        finally:
+            with self._starting:
+                if self._waiting.get(job.name) is job:
+                    try:
+                        then(job, outcome)
+                    finally:
+                        del self._waiting[job.name]
+
+    def _image(self, job: Job, git: Git) -> Image:
+        found = self._shared(job, git) if _is_folder(job) else _reference(job)
+        if job.stage.transform.cmd:
+            return Image(found.pinned)
+        command = image_command(found, self._own)
+        if not command or sum(len(word) for word in command) > _MOST_COMMAND:
+            raise InvalidInputError(
+                f"stage {job.stage.name}: its image {'names too long a' if command else 'names no'} command",
+                hint="write transform.cmd, or ENTRYPOINT or CMD in the Dockerfile",
+            )
+        return Image(found.pinned, command)
+
+    def _shared(self, job: Job, git: Git) -> Reference:
+        """The folder's image; jobs that want the same one at the same time share one search, and its failure."""
+        id = job.environment.id
+        with self._lock:
+            future = self._sought.get(id)
+            mine = future is None
+            if future is None:
+                future = self._sought[id] = Future()
+        if mine:
+            try:
+                future.set_result(self._sought_or_built(job, git))
+            except GitdataError as error:
+                future.set_exception(error)
+            finally:
+                with self._lock:
+                    del self._sought[id]
+                if not future.done():
+                    future.set_exception(MachineError(f"image {job.stage.transform.image}: its build broke off"))
+        return future.result()
+
+    def _sought_or_built(self, job: Job, git: Git) -> Reference:
+        folder = job.stage.transform.image
+        text = reference_of(folder, job.environment.id, self._settings)
+        try:
+            return resolve(text, self._own)
+        except InvalidInputError as error:  # also where a registry refuses to say that it has none
+            if self._builder is None:
+                raise MachineError(
+                    f"image {folder}: it is not built, and this controller builds none ({error.message})",
+                    hint="push it with `gitdata images push`, or set builder in [images]",
+                ) from error
+        with self._slots:
+            digest = self._builder.build(git, job.commit, folder, text)
+        named = parse_reference(f"{text}@{digest}")
+        return Reference(named.host, named.path, digest=named.digest)
+
+
+def failure(error: GitdataError) -> JobStatus:
+    """What an error on the way to a Job means for the job. What a person wrote is theirs to correct."""
+    message = f"{error.message}; {error.hint}" if error.hint else error.message
+    return JobStatus("failed", message[:2000], infrastructure=not isinstance(error, InvalidInputError))
+
+
+def _is_folder(job: Job) -> bool:
+    return job.environment.id.startswith(PREFIX)
+
+
+def _reference(job: Job) -> Reference:
+    named = parse_reference(job.stage.transform.image)
+    return Reference(named.host, named.path, digest=job.environment.id.removeprefix("oci:"))
