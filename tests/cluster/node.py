@@ -7,6 +7,7 @@ Started by testbed.py on the tier ``node``. Pods reach servers of this machine a
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from cluster.control import SERVICE_ADDRESS, ControlPlane
@@ -32,6 +33,8 @@ disable_apparmor = true
 restrict_oom_score_adj = true # a machine without CAP_SYS_RESOURCE may not lower it
 netns_mounts_under_state_dir = true
 stream_server_address = "127.0.0.1"
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "{folder}/hosts"
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "{plugins}"
 conf_dir = "{folder}/cni"
@@ -46,11 +49,23 @@ SystemdCgroup = false
 """
 
 
-class Node:
-    """containerd, kubelet: servers that a test may kill, pause and start again."""
+HOST = """\
+server = "http://{host}"
+[host."http://{host}"]
+capabilities = ["pull", "resolve"]
+"""
 
-    def __init__(self, folder: Path, programs: Path, plane: ControlPlane, pause: str) -> None:
+
+class Node:
+    """containerd, kubelet: servers that a test may kill, pause and start again. plain: registries that speak http."""
+
+    def __init__(
+        self, folder: Path, programs: Path, plane: ControlPlane, pause: str, plain: Sequence[str] = ()
+    ) -> None:
         self.folder, self.plane = folder, plane
+        for host in plain:
+            (folder / "hosts" / host).mkdir(parents=True)
+            (folder / "hosts" / host / "hosts.toml").write_text(HOST.format(host=host))
         config = folder / "containerd.toml"
         config.write_text(CONTAINERD.format(folder=folder, root=folder / "images", pause=pause, plugins=CNI_PLUGINS))
         (folder / "cni").mkdir()

@@ -1,4 +1,4 @@
-"""A real registry on loopback, the images that others are made from, and the settings of buildah for it.
+"""A real registry, the images that others are made from, and the settings of buildah for it.
 
 Started by testbed.py on the tier ``node``. Dockerfiles stay as they are: buildah finds ``docker.io/library/python:
 3.11-slim-bookworm`` in the local registry, made from Debian packages once and kept in the cache. No other registry
@@ -27,26 +27,49 @@ OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"  # what buildah push
 DIGEST = "Docker-Content-Digest"
 
 
-class Registry:
-    """host: what stands before an image's name, for buildah, containerd and pod specs alike."""
+def registries_conf(host: str) -> str:
+    """For buildah: plain http to this registry alone, and what docker.io has is there."""
+    local = f'location = "{host}"\ninsecure = true\n'
+    return (
+        'unqualified-search-registries = ["docker.io"]\n'
+        f'[[registry]]\nprefix = "docker.io"\n{local}[[registry]]\n{local}'
+    )
 
-    def __init__(self, folder: Path) -> None:
+
+class Registry:
+    """host: what stands before an image's name, for buildah, containerd and pod specs alike.
+
+    pod_host: the same for programs that run in pods, "" without a gateway. The images are the same ones: a second
+    server beside the first, on the gateway, has the same folder.
+    """
+
+    def __init__(self, folder: Path, gateway: str = "") -> None:
         self.folder = folder / "registry"
         self.folder.mkdir()
         self.port = free_port(wanted=5000)
         self.host = f"localhost:{self.port}"
-        config: Any = {"version": 0.1, "log": {"level": "warn"}, "http": {"addr": f"127.0.0.1:{self.port}"}}
-        config["storage"] = {"filesystem": {"rootdirectory": str(self.folder / "data")}, "delete": {"enabled": True}}
-        (self.folder / "config.yml").write_text(json.dumps(config))
-        self.server = Server("docker-registry", ["docker-registry", "serve", self.folder / "config.yml"], folder)
+        self.server = self._server("docker-registry", f"127.0.0.1:{self.port}", folder)
+        self.servers = [self.server]
+        self.pod_host = ""
+        if gateway:
+            self.pod_host = f"{gateway}:{free_port(gateway, self.port)}"
+            self.servers.append(self._server("docker-registry-pods", self.pod_host, folder))
         self.buildah_env = self._buildah_settings()
 
+    def _server(self, name: str, address: str, folder: Path) -> Server:
+        config: Any = {"version": 0.1, "log": {"level": "warn"}, "http": {"addr": address}}
+        config["storage"] = {"filesystem": {"rootdirectory": str(self.folder / "data")}, "delete": {"enabled": True}}
+        (self.folder / f"{name}.yml").write_text(json.dumps(config))
+        return Server(name, ["docker-registry", "serve", self.folder / f"{name}.yml"], folder)
+
     def start(self) -> None:
-        self.server.start()
-        eventually("the registry", lambda: self._ask("GET", "/v2/")[0] == 200, needs=[self.server])
+        for server in self.servers:
+            server.start()
+        eventually("the registry", lambda: self._ask("GET", "/v2/")[0] == 200, needs=self.servers)
 
     def stop(self) -> None:
-        self.server.stop()
+        for server in self.servers:
+            server.stop()
 
     def build(self, context: Path, name: str, *options: str) -> str:
         """Build a folder with its Dockerfile, push it; the reference with its digest. Layers are kept for the next."""
@@ -120,12 +143,8 @@ class Registry:
 
     def _buildah_settings(self) -> dict[str, str]:
         """The environment in which buildah (ours or gitdata's) knows only this registry and this folder."""
-        local = f'location = "{self.host}"\ninsecure = true\n'
         registries = self.folder / "registries.conf"
-        registries.write_text(
-            'unqualified-search-registries = ["docker.io"]\n'
-            f'[[registry]]\nprefix = "docker.io"\n{local}[[registry]]\n{local}'
-        )
+        registries.write_text(registries_conf(self.host))
         storage = self.folder / "storage.conf"
         places = f'graphroot = "{self.folder / "images"}"\nrunroot = "{self.folder / "run"}"\n'
         storage.write_text(f'[storage]\ndriver = "overlay"\n{places}')

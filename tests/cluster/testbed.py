@@ -66,7 +66,7 @@ class Cluster:
     def servers(self) -> dict[str, Server]:
         """All by name (etcd, kube-apiserver, …), to stop, kill, pause and start in a test of faults."""
         parts = [*self.plane.servers, *(self.node.servers if self.node else [])]
-        parts += [self.registry.server] if self.registry else []
+        parts += self.registry.servers if self.registry else []
         return {server.name: server for server in parts}
 
     def kubectl(self, *argv: str | Path) -> str:
@@ -148,7 +148,8 @@ def _start(tier: Tier, folder: Path, binaries: Path, undo: ExitStack) -> Cluster
         server.start()
     if tier == "node":
         assert cluster.registry
-        cluster.node = node.Node(folder, binaries, plane, f"{cluster.registry.host}/pause:1")
+        hosts = (cluster.registry.host, cluster.registry.pod_host)
+        cluster.node = node.Node(folder, binaries, plane, f"{hosts[0]}/pause:1", plain=hosts)
         for server in cluster.node.servers:
             undo.callback(server.stop)
         cluster.node.start()
@@ -160,7 +161,7 @@ def _start(tier: Tier, folder: Path, binaries: Path, undo: ExitStack) -> Cluster
 
 
 def _start_registry(cluster: Cluster, undo: ExitStack) -> None:
-    cluster.registry = Registry(cluster.folder)
+    cluster.registry = Registry(cluster.folder, node.GATEWAY)
     undo.callback(cluster.registry.stop)
     cluster.registry.start()
     cluster.registry.push_pause(cluster.programs / "pause")
