@@ -10,9 +10,17 @@ import pytest
 
 from cluster.fixtures import api_cluster, control_cluster, node_cluster, pytest_xdist_make_scheduler
 from helpers.machine import BIN, Program, Repo, sealed_environment
+from helpers.registries import image_registry, shared_registry
 from helpers.s3 import S3, serve_s3
 
-__all__ = ["api_cluster", "control_cluster", "node_cluster", "pytest_xdist_make_scheduler"]  # found here by pytest
+__all__ = [  # found here by pytest
+    "api_cluster",
+    "control_cluster",
+    "image_registry",
+    "node_cluster",
+    "pytest_xdist_make_scheduler",
+    "shared_registry",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -72,7 +72,7 @@ def restore(folder: Path) -> None:
     before = json.loads(path.read_text())
     _end(_processes_in_pods())
     _end(_shims(folder))
-    _unmount(folder)
+    unmount(folder)
     subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True)
     for group in pod_cgroups():
         for inner in sorted(group.rglob("*/"), key=lambda p: len(p.parts), reverse=True):
@@ -152,7 +152,7 @@ def _end(processes: set[int]) -> None:
         time.sleep(0.02)
 
 
-def _unmount(folder: Path) -> None:
+def unmount(folder: Path) -> None:
     for _ in range(3):  # a mount may lie on a mount
         for place in reversed(_mounts(folder)):
             subprocess.run(["umount", "--lazy", place], capture_output=True)
