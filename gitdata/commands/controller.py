@@ -51,16 +51,12 @@ def run(args: argparse.Namespace) -> int:
     remote = args.remote if "://" in args.remote else str(Path(args.remote).resolve())
     store = open_store(remote, settings.remote)
     git, lock = open_clone(cache, origin)
-    executor = open_executor(settings, remote, cache, kubeconfig=args.kubeconfig, context=args.context)
-    site = Site(git=git, store=store, executor=executor, origin=origin)
-    mailer = open_mailer(settings.mail)
-    controller = Controller(site, settings.controller, mailer=mailer, say=say)
-    say(f"watching {site.repository}, data in {site.owner[0]}")
-    with lock:
-        try:
-            serve(controller, once=args.once, stop=stop_on_signals(), heartbeat=args.heartbeat)
-        finally:
-            executor.close()
+    cluster = {"kubeconfig": args.kubeconfig, "context": args.context}
+    with lock, open_executor(settings, remote, cache, say=say, **cluster) as executor:
+        site = Site(git=git, store=store, executor=executor, origin=origin)
+        controller = Controller(site, settings.controller, mailer=open_mailer(settings.mail), say=say)
+        say(f"watching {site.repository}, data in {site.owner[0]}")
+        serve(controller, once=args.once, stop=stop_on_signals(), heartbeat=args.heartbeat)
     return 0
 
 
