@@ -36,6 +36,8 @@ VERBS: tuple[tuple[str, str, str], ...] = (
     ("notify list", "the messages of the outbox and their states", "Notifications"),
     ("notify resend", "ask the controller to send a message again", "Notifications"),
     ("notify release", "ask the controller to send held messages", "Notifications"),
+    ("deploy", "run gitdata in a Kubernetes cluster", "Cluster"),
+    ("undeploy", "take away from the cluster what deploy made; data stays", "Cluster"),
     ("completion", "print the shell completion for bash, zsh or fish", "Other"),
     ("hook", "what the installed git hooks call", ""),
 )

@@ -1,0 +1,219 @@
+"""Run gitdata in a Kubernetes cluster: its namespaces, rights, network rules, keys and controller.
+
+What is given here becomes objects of the cluster, each labelled as gitdata's; nothing else is touched, and doing it
+again with other options changes what differs. Keys are those that this machine uses for the remote now (AWS's
+environment and files, or DVC's configuration). See k8s-jobs/README.md; `gitdata undeploy` takes it all away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gitdata import __version__
+from gitdata.backends.kube import Cluster, Kube
+from gitdata.backends.registry import Registries, read_logins, resolve
+from gitdata.commands.terminal import printable, say
+from gitdata.controller.config import Settings, read_settings
+from gitdata.data.hooks import share
+from gitdata.data.repository import Repository
+from gitdata.errors import InvalidInputError, NotARepositoryError, UsageError
+from gitdata.executors.kubernetes_apply import apply, wait
+from gitdata.executors.kubernetes_base import load
+from gitdata.executors.kubernetes_deploy import (
+    BUILDS,
+    GIT,
+    JOBS,
+    MAIL,
+    REGISTRY,
+    STORE,
+    SYSTEM,
+    Places,
+    Wanted,
+    configuration,
+    redacted,
+    render,
+)
+from gitdata.executors.kubernetes_secrets import check_git_url, git_secret, registry_secret, store_keys, store_options
+from gitdata.executors.kubernetes_settings import KubernetesSettings
+from gitdata.formats.dvcconfig import remotes
+from gitdata.formats.manifests import dump_manifests
+
+_LONGEST_POLL = 600.0  # seconds; the controller's probe gives it fifteen minutes for a turn
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--git", required=True, metavar="URL", help="the git repository, as a pod reaches it")
+    parser.add_argument("--remote", required=True, metavar="URL", help="the data remote, s3://bucket/prefix")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the controller's settings, docs/configuration.md")
+    parser.add_argument(
+        "--registry", default="", metavar="PREFIX", help="where folder images go: registry.example/team"
+    )
+    parser.add_argument("--controller-image", default="", metavar="REF", help="default: PREFIX/gitdata-controller")
+    parser.add_argument("--worker-image", default="", metavar="REF", help="default: PREFIX/gitdata-worker")
+    parser.add_argument("--registry-login", type=Path, metavar="FILE", help="a Docker config.json with logins")
+    parser.add_argument("--git-key", type=Path, metavar="FILE", help="private key for an ssh URL")
+    parser.add_argument(
+        "--known-hosts", type=Path, metavar="FILE", help="the ssh server's key, as ssh-keyscan prints it"
+    )
+    parser.add_argument("--git-token-env", metavar="VARIABLE", help="variable with the token for an https URL")
+    parser.add_argument("--mail-key-env", metavar="VARIABLE", help="variable with the SendGrid key")
+    parser.add_argument(
+        "--store-cidr", action="append", default=[], metavar="CIDR", help="where the object store is, for closed pods"
+    )
+    parser.add_argument(
+        "--env", action="append", default=[], metavar="NAME=VALUE", help="variable of the controller, such as a proxy"
+    )
+    add_places(parser)
+    parser.add_argument("--laptop", action="store_true", help="ask for little: kind, minikube")
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be applied, for kubectl apply")
+    parser.add_argument("--show-secrets", action="store_true", help="with --dry-run: print the keys too")
+    parser.add_argument("--no-wait", action="store_true", help="do not wait until the controller is ready")
+    parser.add_argument("--timeout", type=float, default=180.0, metavar="SECONDS", help="how long to wait; default 180")
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Which cluster, which namespaces; for ``undeploy`` and ``doctor`` too."""
+    parser.add_argument("--kubeconfig", default="", metavar="FILE", help="which cluster, else the usual places")
+    parser.add_argument("--context", default="", metavar="NAME", help="which context of the kubeconfig")
+    for name, default in (("system", SYSTEM), ("jobs", JOBS), ("builds", BUILDS)):
+        parser.add_argument(f"--namespace-{name}", default=default, metavar="NAME", help=f"default: {default}")
+
+
+def places_of(args: argparse.Namespace) -> Places:
+    places = Places(args.namespace_system, args.namespace_jobs, args.namespace_builds)
+    if len({places.system, places.jobs, places.builds}) != 3:
+        raise UsageError("the namespaces must be three", hint="pods of stages must not be where the keys are")
+    return places
+
+
+def run(args: argparse.Namespace) -> int:
+    places = places_of(args)
+    wanted, builds = _wanted(args, places)
+    objects = render(load(share("k8s-jobs"), laptop=args.laptop, builds=builds), wanted)
+    if args.dry_run:
+        if not args.show_secrets:
+            sys.stdout.write("# Keys are left out; --show-secrets prints them too.\n")
+        sys.stdout.write(dump_manifests(objects if args.show_secrets else redacted(objects)))
+        return 0
+    kube = Kube(Cluster(places.system, args.kubeconfig, args.context))
+    apply(kube, objects, lambda text: print(printable(text)))
+    if not args.no_wait:
+        wait(kube, next(o for o in objects if o["kind"] == "Deployment"), args.timeout)
+        print("the controller is ready: it has read the git repository and the data remote")
+    return 0
+
+
+def _wanted(args: argparse.Namespace, places: Places) -> tuple[Wanted, bool]:
+    """All that was asked for, checked, and whether images are built on the cluster."""
+    check_git_url(args.git)
+    raw = _file(args.config)
+    settings = read_settings(args.config)
+    store, options = store_options(args.remote, {**_dvc_options(args.remote), **settings.remote})
+    secrets: dict[str, dict[str, str]] = {}
+    if keys := store_keys(store):
+        secrets[STORE] = keys
+    else:
+        say("hint: no access keys for the remote were found here: the pods need a role of their own")
+    if token := git_secret(args.git, args.git_key, _variable(args.git_token_env), args.known_hosts):
+        secrets[GIT] = token
+    if args.registry_login:
+        secrets[REGISTRY] = registry_secret(args.registry_login)
+    if args.mail_key_env:
+        secrets[MAIL] = {"SENDGRID_API_KEY": _variable(args.mail_key_env)}
+    images = {**raw.get("images", {})} | ({"registry": args.registry} if args.registry else {})
+    if images.get("registry"):
+        images.setdefault("builder", "cluster")
+        raw["images"] = images
+    wanted = Wanted(
+        git=args.git,
+        remote=args.remote,
+        controller_image=_pinned(args, settings, "controller"),
+        worker_image=_pinned(args, settings, "worker"),
+        settings=raw,
+        remote_options=options,
+        endpoint=store.endpoint,
+        store_cidrs=args.store_cidr,
+        secrets=secrets,
+        env=_pairs(args.env),
+        owner=KubernetesSettings(store_url=args.remote).owner,
+        places=places,
+    )
+    _check_configuration(wanted)
+    return wanted, images.get("builder") == "cluster"
+
+
+def _file(path: Path | None) -> dict[str, Any]:
+    """The user's file as it is, without what means this machine."""
+    if path is None:
+        return {}
+    body = tomllib.loads(path.read_text())
+    if body.get("secrets"):
+        raise InvalidInputError(
+            f"{path}: [secrets.…] names values of this machine, which pods do not have",
+            hint="make a Secret of that name in the namespace of the jobs, and list it in [kubernetes] secrets",
+        )
+    if body.get("mail", {}).get("key_file"):
+        raise InvalidInputError(f"{path}: [mail] key_file is a file of this machine", hint="use --mail-key-env")
+    if body.get("controller", {}).get("poll_seconds", 0) > _LONGEST_POLL:
+        raise InvalidInputError(f"{path}: [controller] poll_seconds: at most {_LONGEST_POLL:g} on a cluster")
+    return {name: section for name, section in body.items() if name != "remote"}
+
+
+def _check_configuration(wanted: Wanted) -> None:
+    """Read what the controller will read, before it has to."""
+    with tempfile.TemporaryDirectory(prefix="gitdata-deploy-") as folder:
+        file = Path(folder, "controller.toml")
+        base = "[executor]\n[kubernetes]\n"
+        file.write_text(configuration(base, wanted))
+        read_settings(file)
+
+
+def _dvc_options(url: str) -> Mapping[str, str]:
+    """The options of that remote in the repository one is in, if one is in one that knows it."""
+    try:
+        known = remotes(Repository.open().config)
+    except NotARepositoryError:
+        return {}
+    return next((r.options for r in known.values() if r.url.rstrip("/") == url.rstrip("/")), {})
+
+
+def _pinned(args: argparse.Namespace, settings: Settings, which: str) -> str:
+    """A system image by digest, so that a tag that moves changes nothing on the cluster. Raises as ``resolve``."""
+    given: str = getattr(args, f"{which}_image")
+    prefix: str = args.registry or settings.images.registry
+    if not given and which == "worker":
+        given = settings.kubernetes.worker_image
+    if not given and not prefix:
+        raise UsageError(
+            f"which image is the {which}?", hint=f"give --{which}-image, or --registry where both of them are"
+        )
+    logins = args.registry_login or (Path(settings.images.logins) if settings.images.logins else None)
+    asked = Registries(
+        mirrors=settings.images.mirrors,
+        logins=read_logins(logins) if logins else None,
+        platform=settings.images.platform,
+    )
+    return resolve(given or f"{prefix.rstrip('/')}/gitdata-{which}:{__version__}", asked).pinned
+
+
+def _variable(name: str | None) -> str:
+    if not name:
+        return ""
+    value = os.environ.get(name, "").strip()
+    if not value:
+        raise UsageError(f"the variable {name} is not set")
+    return value
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    if bad := [name for name, equals, _ in pairs if not equals or not name.replace("_", "a").isalnum()]:
+        raise UsageError(f"--env {bad[0]}: write NAME=VALUE")
+    return {name: value for name, _, value in pairs}

@@ -1,0 +1,56 @@
+"""Take away what `gitdata deploy` made in a cluster: the controller, its Jobs, rights, keys and namespaces.
+
+Data, results and history stay: they are in git and in the data remote. Namespaces that were there before stay too.
+A namespace goes with all that is in it, also with Secrets that you made there; --keep-namespaces leaves them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from gitdata.backends.kube import Cluster, Kube
+from gitdata.commands.deploy import add_places, places_of
+from gitdata.commands.terminal import printable
+from gitdata.errors import BusyError, UsageError
+from gitdata.executors.kubernetes_apply import gone, jobs, made, remove, stopped, title
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_places(parser)
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--keep-namespaces", action="store_true", help="leave the namespaces, and what others put there"
+    )
+    parser.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="for namespaces; default 120")
+
+
+def run(args: argparse.Namespace) -> int:
+    places = places_of(args)
+    kube = Kube(Cluster(places.system, args.kubeconfig, args.context))
+    found = made(kube, places)
+    objects = [o for o in found.objects if o["kind"] != "Namespace" or not args.keep_namespaces]
+    if not objects:
+        print(f"nothing of gitdata is in this cluster (system {places.system})")
+        return 0
+    if not args.yes:
+        _ask([title(o) for o in objects])
+
+    def tell(text: str) -> None:
+        print(printable(text))
+
+    remove(kube, [o for o in objects if o["kind"] == "Deployment"], tell)
+    stopped(kube, places, args.timeout)
+    remove(kube, [*jobs(kube, found), *(o for o in objects if o["kind"] != "Deployment")], tell)
+    left = gone(kube, [o for o in objects if o["kind"] == "Namespace"], args.timeout)
+    if left:
+        raise BusyError(f"still being deleted: {', '.join(left)}", hint="look again with `kubectl get namespaces`")
+    return 0
+
+
+def _ask(titles: list[str]) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("this deletes objects of a cluster", hint="say --yes")
+    print(printable("\n".join(titles)))
+    if input("delete all of these? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise UsageError("nothing was deleted")
