@@ -15,6 +15,7 @@ import random
 import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode
@@ -95,6 +96,41 @@ class Cluster:
     context: str = ""
 
 
+class Watch:
+    """An answer without an end: ``{"type": …, "object": …}`` for each change, as it comes. Iterate once."""
+
+    def __init__(self, answer: urllib3.BaseHTTPResponse) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[Object]:
+        """Ends when the server ends it. Raises GoneError, KubeError (also where the connection broke)."""
+        try:
+            for line in self._lines():
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise _problem(int(event["object"].get("code") or 500), json.dumps(event["object"]).encode())
+                yield event
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise KubeError(f"a watch of the Kubernetes API server broke: {error!r}") from error
+        finally:
+            self._answer.close()
+
+    def _lines(self) -> Iterator[bytes]:
+        rest = b""
+        for piece in self._answer.stream(1 << 16, decode_content=False):
+            rest += piece
+            if b"\n" in piece:
+                *whole, rest = rest.split(b"\n")
+                yield from filter(None, whole)
+            elif len(rest) > _LONGEST_EVENT:
+                raise ValueError("an event without an end")
+
+    def end(self) -> None:
+        """End it from another thread: whoever iterates gets a KubeError."""
+        with suppress(ValueError, OSError, RuntimeError):  # it has ended already
+            self._answer.shutdown()
+
+
 class Kube:
     """One namespace of one cluster. May be used from several threads."""
 
@@ -131,29 +167,19 @@ class Kube:
         page = self._json("GET", self._path(kind), query={"limit": "1", "labelSelector": labels}, tries=1)
         return str((page.get("metadata") or {}).get("resourceVersion") or "")
 
-    def watch(self, kind: str, labels: str, resource_version: str, *, seconds: float = 50) -> Iterator[Object]:
-        """What changes after a version, each as ``{"type": …, "object": …}``, until the server ends it.
+    def watch(self, kind: str, labels: str, resource_version: str, *, seconds: float = 50) -> Watch:
+        """What changes after a version; returns when the server has begun to tell.
 
-        First comes one of the type "OPEN", when the server has begun. seconds: how long it lasts at most; a server that
-        is gone without a word is noticed a little later. Raises GoneError (the version is too old), KubeError.
+        seconds: how long it lasts at most; a server that is gone without a word is noticed a little later. Raises
+        GoneError (the version is too old), KubeError.
         """
         query = {"watch": "1", "labelSelector": labels, "resourceVersion": resource_version}
         query |= {"allowWatchBookmarks": "true", "timeoutSeconds": str(max(1, round(seconds)))}
         target = f"{self._path(kind)}?{urlencode(query)}"
         answer = self._request("GET", target, read=seconds + _WATCH_GRACE, stream=True)
-        try:
-            if answer.status >= 300:
-                raise _problem(answer.status, answer.data)
-            yield {"type": "OPEN"}
-            for line in _lines(answer):
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    raise _problem(int(event["object"].get("code") or 500), json.dumps(event["object"]).encode())
-                yield event
-        except (urllib3.exceptions.HTTPError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise KubeError(f"the watch of {kind} broke: {error!r}") from error
-        finally:
-            answer.close()
+        if answer.status >= 300:
+            raise _problem(answer.status, answer.data)
+        return Watch(answer)
 
     def create(self, kind: str, body: Object, *, dry_run: bool = False) -> Object:
         """Raises AlreadyThereError, RefusedObjectError. dry_run: validate and admit only, unknown fields refused."""
@@ -323,18 +349,6 @@ def _configuration(cluster: Cluster) -> Configuration:
             hint="set KUBECONFIG, or run the controller in the cluster",
         ) from error
     return found
-
-
-def _lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """The lines of an answer as they come."""
-    rest = b""
-    for piece in answer.stream(1 << 16, decode_content=False):
-        rest += piece
-        if b"\n" in piece:
-            *whole, rest = rest.split(b"\n")
-            yield from filter(None, whole)
-        elif len(rest) > _LONGEST_EVENT:
-            raise ValueError("an event without an end")
 
 
 def _problem(status: int, data: bytes) -> KubeError:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gitdata.controller.facts import Facts, Survey
-from gitdata.controller.launch import record, workers, write_record
+from gitdata.controller.launch import record, write_record
 from gitdata.controller.plan import StagePlan, first_proven
 from gitdata.controller.site import Site
 from gitdata.errors import InvalidInputError
@@ -198,7 +198,7 @@ def _statement(
         started=started,
         finished=finished,
         tries=plan.stage.datum_tries,
-        workers=workers(plan),
+        workers=site.executor.workers(plan.stage),
     )
 
 

@@ -56,20 +56,12 @@ def launch(site: Site, survey: Survey, plan: StagePlan, *, now: int) -> None:
             zone=site.zone,
             stage=plan.stage,
             datums=len(plan.todo),
-            workers=workers(plan),
+            workers=site.executor.workers(plan.stage),
             commit=survey.wish.commit,
             environment=plan.environment,
         ),
         site.git,
     )
-
-
-def workers(plan: StagePlan) -> int:
-    """How many workers the stage asks for here: one machine is one node."""
-    wanted = plan.stage.parallelism
-    if wanted.coefficient_milli is not None:
-        return max(1, wanted.coefficient_milli // 1000)
-    return max(1, wanted.constant)
 
 
 def record(plan: StagePlan, survey: Survey, kind: Kind, now: int) -> RunRecord:

@@ -108,7 +108,7 @@ class Controller:
                 self.problems[branch], sure = error, False
             self._say_once(f"problem of {branch}", self._problem(branch, tip))
         if sure:  # else nobody knows which jobs the branch with the error wants
-            self._cancel_unwanted(wanted)
+            self._cancel_unwanted(wanted, busy=busy)
         return busy
 
     def _problem(self, branch: str, tip: str) -> str:
@@ -243,15 +243,16 @@ class Controller:
                 self._archive_after = time.monotonic() + _LONGEST_PAUSE
             self._say_once(f"archive {branch}", f"gitdata/{branch}: its source branch is gone; it {word} ({tip[:12]})")
 
-    def _cancel_unwanted(self, wanted: set[str]) -> None:
+    def _cancel_unwanted(self, wanted: set[str], *, busy: bool) -> None:
         for name, status in self.site.executor.jobs().items():
             if name in wanted:
                 continue
             if status.state in ("pending", "running"):
                 self.say(f"cancel {name}: no commit wants it")
                 self.site.executor.cancel(name)
-            elif status.state == "failed":
-                # A cancelled job, were it wanted again, would count as a failed attempt.
+            elif status.state == "failed" or not busy:
+                # A cancelled job, were it wanted again, would count as a failed attempt. And where all is published,
+                # what is left was to be forgotten by somebody who was interrupted.
                 self.site.executor.forget(name)
 
     def _say_once(self, about: str, text: str) -> None:

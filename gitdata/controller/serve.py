@@ -9,11 +9,13 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from gitdata.controller.loop import Controller
 from gitdata.errors import GitdataError
+from gitdata.model import JobStatus
 
 _GLANCE = 0.1  # seconds between looks at the wake file and the jobs: a stat and a dictionary
 _LONGEST_BACKOFF = 60.0
@@ -66,11 +68,24 @@ def _passes(error: GitdataError | OSError) -> bool:
 
 
 def _wait(controller: Controller, wake: WakeFile, seconds: float, stop: threading.Event) -> None:
-    before = controller.site.executor.jobs()
+    before = _jobs(controller)
     end = time.monotonic() + seconds
     while time.monotonic() < end and not stop.wait(_GLANCE):
-        if wake.moved() or controller.site.executor.jobs() != before:
+        if wake.moved():
             return
+        now = _jobs(controller)
+        if now is not None and now != before:
+            return
+
+
+def _jobs(controller: Controller) -> Mapping[str, JobStatus] | None:
+    """What the executor knows; None while it cannot be asked, which the next turn meets and says."""
+    try:
+        return controller.site.executor.jobs()
+    except GitdataError as error:
+        if not error.transient:
+            raise
+        return None
 
 
 class WakeFile:

@@ -59,6 +59,14 @@ class Progress:
     bytes_up: int = 0
 
 
+def workers_on(stage: Stage, nodes: int) -> int:
+    """How many workers a stage asks for where there are so many nodes."""
+    wanted = stage.parallelism
+    if wanted.coefficient_milli is not None:
+        return max(1, wanted.coefficient_milli * nodes // 1000)
+    return max(1, wanted.constant)
+
+
 class Executor(Protocol):
     """Jobs by name. A job has succeeded when every datum was tried to its end and its result is in the index.
 
@@ -77,6 +85,9 @@ class Executor(Protocol):
         Raises InvalidInputError if the image, the user or a secret of the stage cannot be had here,
         MachineError if this machine lacks what any job needs.
         """
+
+    def workers(self, stage: Stage) -> int:
+        """How many workers a run of the stage gets here now: a constant, or by the number of nodes that take it."""
 
     def start(self, job: Job, git: Git) -> None:
         """Run the job, or adopt the one of that name. Returns at once; what goes wrong is in its status."""

@@ -27,7 +27,8 @@ Object: TypeAlias = dict[str, Any]
 INSTANCE = "app.kubernetes.io/instance"
 QUEUE = "kueue.x-k8s.io/queue-name"
 DATUMS, SHARDS, PLAN, STORE, ZONE = (f"gitdata.dev/{name}" for name in ("datums", "shards", "plan", "store", "zone"))
-COMMIT, ENVIRONMENT, TIMEOUT = (f"gitdata.dev/{name}" for name in ("commit", "environment", "timeout"))
+FORGOTTEN = "gitdata.dev/forgotten"  # a Job whose results are published
+COMMIT, ENVIRONMENT, IMAGE, TIMEOUT = (f"gitdata.dev/{name}" for name in ("commit", "environment", "image", "timeout"))
 
 FAILED_FOR_GOOD = 1  # the launcher's word: every datum was tried to its end, and one failed
 BACKOFF_PER_INDEX = 2
@@ -54,8 +55,11 @@ def _notes(job: Job, settings: KubernetesSettings) -> dict[str, str]:
     }
 
 
-def manifest(job: Job, image: str, settings: KubernetesSettings) -> Object:
-    """The Job. image: the stage's, by digest. Raises InvalidInputError for what a stage may not ask for."""
+def manifest(job: Job, image: str, settings: KubernetesSettings, command: tuple[str, ...] = ()) -> Object:
+    """The Job. image: the stage's, by digest. command: what the image runs where the stage says nothing.
+
+    Raises InvalidInputError for what a stage may not ask for.
+    """
     labels = {
         "app.kubernetes.io/name": "gitdata-stage",
         "app.kubernetes.io/component": "stage",
@@ -66,6 +70,8 @@ def manifest(job: Job, image: str, settings: KubernetesSettings) -> Object:
         "gitdata.dev/plan": job.plan[:40],
     }
     notes = _notes(job, settings)
+    if not job.environment.id.startswith("oci:"):  # its id does not say which image ran
+        notes[IMAGE] = image
     spec: Object = {
         "completionMode": "Indexed",
         "completions": job.shards,
@@ -88,7 +94,7 @@ def manifest(job: Job, image: str, settings: KubernetesSettings) -> Object:
                 "labels": {**labels, "gitdata.dev/network": "closed"},
                 "annotations": {**settings.pod_annotations, "kubectl.kubernetes.io/default-container": "user", **notes},
             },
-            "spec": _pod(job, image, settings),
+            "spec": _pod(job, image, settings, command),
         },
     }
     if job.stage.job_timeout_ms:
@@ -100,7 +106,7 @@ def manifest(job: Job, image: str, settings: KubernetesSettings) -> Object:
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
 
 
-def _pod(job: Job, image: str, settings: KubernetesSettings) -> Object:
+def _pod(job: Job, image: str, settings: KubernetesSettings, command: tuple[str, ...]) -> Object:
     uid, gid = run_as(job.stage, settings.user, allow_root=settings.allow_root)
     user = _user(job.stage, image, settings)
     spec: Object = {
@@ -116,7 +122,7 @@ def _pod(job: Job, image: str, settings: KubernetesSettings) -> Object:
             "seccompProfile": {"type": "RuntimeDefault"},
             **({"runAsNonRoot": True} if uid else {}),
         },
-        "initContainers": [_install(settings), _agent(job, settings)],
+        "initContainers": [_install(settings), _agent(job, settings, command)],
         "containers": [user],
         "volumes": [
             {"name": "work", "emptyDir": {"sizeLimit": user["resources"]["limits"]["ephemeral-storage"]}},
@@ -152,7 +158,7 @@ def _install(settings: KubernetesSettings) -> Object:
     }
 
 
-def _agent(job: Job, settings: KubernetesSettings) -> Object:
+def _agent(job: Job, settings: KubernetesSettings, command: tuple[str, ...]) -> Object:
     options = {k: v for k, v in sorted(settings.store_options.items()) if k not in _SECRET_OPTIONS}
     told = {
         "GITDATA_STORE": settings.store_url,
@@ -162,6 +168,9 @@ def _agent(job: Job, settings: KubernetesSettings) -> Object:
         "GITDATA_SHARDS": str(job.shards),
         "GITDATA_FLUSH_SECONDS": f"{settings.flush_seconds:g}",
     }
+    if command:
+        # The cluster puts values of other variables in the place of $(NAME); $$ is a dollar.
+        told["GITDATA_COMMAND"] = json.dumps(command).replace("$", "$$")
     keys = {"AWS_ACCESS_KEY_ID": False, "AWS_SECRET_ACCESS_KEY": False, "AWS_SESSION_TOKEN": True}
     secret = [
         {"name": key, "valueFrom": {"secretKeyRef": {"name": settings.store_secret, "key": key, "optional": optional}}}

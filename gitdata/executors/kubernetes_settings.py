@@ -20,6 +20,8 @@ class KubernetesSettings:
     pod_annotations: such as those that keep a cloud's identity out of the user's container.
     stuck_seconds: how long a pod may fail to start, unschedulable_seconds: how long it may wait for a node.
     max_evictions: of a pod, until the job is given up: the cluster itself would go on for ever.
+    refresh_seconds: how old may be what is known of jobs; relist_seconds: while every change is heard by a watch,
+    which lasts for watch_seconds.
     """
 
     namespace: str = "gitdata-jobs"
@@ -49,6 +51,8 @@ class KubernetesSettings:
     unschedulable_seconds: float = 3600.0
     max_evictions: int = 20
     refresh_seconds: float = 2.0
+    relist_seconds: float = 30.0
+    watch_seconds: float = 50.0
     platform: str = "linux/amd64"
     mirrors: Mapping[str, str] = field(default_factory=dict)
 

@@ -21,6 +21,7 @@ from gitdata.model import JobStatus
 Object: TypeAlias = dict[str, Any]
 
 INDEX = "batch.kubernetes.io/job-completion-index"
+TRIED = "batch.kubernetes.io/job-index-failure-count"
 IGNORED = "batch.kubernetes.io/job-index-ignored-failure-count"
 _NEVER = {"InvalidImageName", "CreateContainerConfigError", "ErrImageNeverPull"}
 _PERHAPS = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "CreateContainerError", "RunContainerError"}
@@ -85,7 +86,10 @@ def _failed(job: Object, condition: Object, pods: list[Object]) -> JobStatus:
 
 
 def troubles(pods: Iterable[Object], events: Iterable[Object], settings: KubernetesSettings) -> list[Trouble]:
-    """What keeps a Job's pods from starting, each with how long that may go on."""
+    """What keeps a Job's pods from starting, each with how long that may go on.
+
+    events: of the Job, or of pods that do not start, oldest first; of each object the newest counts.
+    """
     found = []
     for pod in pods:
         notes = pod["metadata"].get("annotations") or {}
@@ -101,29 +105,62 @@ def troubles(pods: Iterable[Object], events: Iterable[Object], settings: Kuberne
                 )
         for container in _containers(pod):
             waiting = (container.get("state") or {}).get("waiting") or {}
-            reason = waiting.get("reason", "")
+            reason = _waits_for(container)
             if reason in _NEVER | _PERHAPS:
                 message = f"container {container['name']}: {reason}: {waiting.get('message', '')}"[:1000]
                 limit = 0.0 if reason in _NEVER else settings.stuck_seconds
                 found.append(Trouble(message, limit, infrastructure=reason not in _NEVER))
-    for event in events:
-        if event.get("reason") == "FailedCreate":
-            message = str(event.get("message", ""))
-            quota = "exceeded quota" in message
-            limit = settings.unschedulable_seconds if quota else settings.stuck_seconds
+    newest = {(event.get("involvedObject") or {}).get("name"): event for event in events}
+    for event in newest.values():
+        reason, message = str(event.get("reason", "")), str(event.get("message", ""))
+        waits = "exceeded quota" in message or reason == "FailedScheduling"
+        limit = settings.unschedulable_seconds if waits else settings.stuck_seconds
+        if reason == "FailedCreate":
             found.append(Trouble(f"no pod can be made: {message}"[:1000], limit))
+        elif event.get("type") == "Warning":
+            found.append(Trouble(f"a pod does not start: {reason}: {message}"[:1000], limit))
     return found
 
 
-def progress(job: Object, pods: Iterable[Object] = ()) -> Progress:
-    """How many datums the finished shards had; the rest from the last words of pods, which are for people only."""
-    notes = job["metadata"].get("annotations") or {}
-    total, shards = int(notes.get(DATUMS, 0)), int(notes.get(SHARDS, 0))
+def is_news(pod: Object) -> bool:
+    """Whether a pod says more than that it goes its way: its command has ended, or something does not start."""
+    if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed") or _exit(pod)[0] is not None:
+        return True
+    return any(_waits_for(container) in _NEVER | _PERHAPS for container in _containers(pod))
+
+
+def unfinished(job: Object) -> list[int]:
+    """The shards of which the Job does not say that they have ended."""
     status = job.get("status") or {}
     done = {*indexes(status.get("completedIndexes", "")), *indexes(status.get("failedIndexes", ""))}
+    return [index for index in range(int(job["spec"].get("completions") or 0)) if index not in done]
+
+
+def over(job: Object, pods: Iterable[Object]) -> JobStatus | None:
+    """The status of a Job that does not know yet that all its work is done: its controller looks once a second.
+
+    pods: of the unfinished shards. What their launchers said is believed as far as it says "done": what was done is
+    in the index before.
+    """
+    newest = _by_index(pods)
+    said = {index: _exit(pod)[0] for index, pod in newest.items()}
+    if any(said.get(index) not in (0, FAILED_FOR_GOOD) for index in unfinished(job)):
+        return None
+    again = sum(int((pod["metadata"].get("annotations") or {}).get(TRIED) or 0) for pod in newest.values())
+    return JobStatus("succeeded", restarts=max(again, _restarts(job)))
+
+
+def progress(job: Object, pods: Iterable[Object] = (), *, done: bool = False) -> Progress:
+    """How many datums the finished shards had; the rest from the last words of pods, which are for people only.
+
+    done: all have ended, even if the Job does not say so yet.
+    """
+    notes = job["metadata"].get("annotations") or {}
+    total, shards = int(notes.get(DATUMS, 0)), int(notes.get(SHARDS, 0))
+    finished = range(shards) if done else set(range(shards)) - set(unfinished(job))
     said = [_counts(pod) for pod in _by_index(pods).values()]
     failed, recovered, down, up = (sum(c.get(name, 0) for c in said) for name in ("failed", "recovered", "down", "up"))
-    return Progress(total, sum(len(range(i, total, shards)) for i in done if shards), failed, recovered, down, up)
+    return Progress(total, sum(len(range(i, total, shards)) for i in finished), failed, recovered, down, up)
 
 
 def _counts(pod: Object) -> dict[str, int]:
@@ -155,6 +192,10 @@ def _conditions(of: Object) -> list[Object]:
 def _containers(pod: Object) -> list[Object]:
     status = pod.get("status") or {}
     return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _waits_for(container: Object) -> str:
+    return str(((container.get("state") or {}).get("waiting") or {}).get("reason", ""))
 
 
 def _restarts(job: Object) -> int:

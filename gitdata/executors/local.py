@@ -23,7 +23,7 @@ from gitdata.backends.containers import PREFIX, Engine, check_reference, find_en
 from gitdata.backends.git import Git
 from gitdata.backends.images import folder_environment_id, folder_tree
 from gitdata.errors import InvalidInputError, MachineError, RemoteError
-from gitdata.executors.base import Job, Progress
+from gitdata.executors.base import Job, Progress, workers_on
 from gitdata.executors.cores import Cores
 from gitdata.executors.local_job import LocalJob, Person, Place
 from gitdata.executors.scratch import sweep
@@ -82,6 +82,9 @@ class LocalExecutor:
             raise InvalidInputError(f"stage {stage.name}: a folder image needs transform.cmd")
         self._person(stage)
         return Environment(folder_environment_id(git, commit, image), image)
+
+    def workers(self, stage: Stage) -> int:
+        return workers_on(stage, 1)  # one machine is one node
 
     def start(self, job: Job, git: Git) -> None:
         is_reference = job.environment.id.startswith(PREFIX)

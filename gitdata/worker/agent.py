@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def _work(work: Path, env: Mapping[str, str], launched: Launched, stop: threadin
     for folder in (job.scratch, job.objects):
         Path(folder).mkdir(mode=0o700, parents=True)
     store = open_store(job.store, dict(job.store_options))
-    plan = _read_plan(store, job)
+    plan = _with_command(_read_plan(store, job), env)
     retried = again or any(env.get(name, "0") not in ("", "0") for name in ("GITDATA_FAILURES", "GITDATA_EVICTIONS"))
     known = _recorded(store, job, plan) if retried else {}
     segments = Segments(store, job.zone, plan.stage_key, job.flush_seconds)
@@ -133,6 +134,18 @@ def _read_plan(store: ObjectStore, job: WorkerJob) -> RunPlan:
     if sha256(data) != job.plan:
         raise InvalidInputError(f"{key} is damaged: its bytes have another sha256")
     return parse_plan(data, key)
+
+
+def _with_command(plan: RunPlan, env: Mapping[str, str]) -> RunPlan:
+    """The plan with what the image runs by itself, where the stage has no command of its own.
+
+    It comes from outside, because the container that runs it is another one, with another image than ours.
+    """
+    transform = plan.stage.transform
+    if transform.cmd or "GITDATA_COMMAND" not in env:
+        return plan
+    command = tuple(str(word) for word in json.loads(env["GITDATA_COMMAND"]))
+    return replace(plan, stage=replace(plan.stage, transform=replace(transform, cmd=command)))
 
 
 def _recorded(store: ObjectStore, job: WorkerJob, plan: RunPlan) -> dict[str, bool]:

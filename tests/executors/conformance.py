@@ -13,7 +13,7 @@ from executors.bench import Bench
 from gitdata.errors import InvalidInputError
 from gitdata.executors.base import Executor
 from gitdata.formats.dvc import object_key
-from gitdata.model import CrossInput, PfsInput, Secret, UnionInput
+from gitdata.model import CrossInput, Parallelism, PfsInput, Secret, UnionInput
 
 EACH = PfsInput("in", "/*", "in")
 
@@ -220,6 +220,10 @@ class Conformance:
         done = bench.run(executor, stage, {f"f{i}": str(i).encode() for i in range(11)}, workers=2)
         assert done.status.state == "succeeded"
         assert done.output() == {f"f{i}": str(i).encode() for i in range(11)}
+
+    def test_a_constant_number_of_workers_is_that_number(self, executor: Executor, bench: Bench) -> None:
+        assert executor.workers(bench.stage("true", parallelism=Parallelism(7))) == 7
+        assert executor.workers(bench.stage("true", parallelism=Parallelism(1, 1))) == 1  # never none
 
     def test_starting_a_job_twice_is_adopting_it(self, executor: Executor, bench: Bench) -> None:
         plan = bench.plan(executor, bench.stage("date +%N", input=EACH), {"in": bench.input({"a": b""})})

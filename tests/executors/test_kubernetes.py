@@ -13,7 +13,7 @@ from cluster import testbed
 from cluster.fake_kubelet import FATE, SECONDS
 from executors import manifests
 from gitdata.backends.git import Git
-from gitdata.errors import ConflictError, InvalidInputError
+from gitdata.errors import ConflictError, InvalidInputError, RemoteError
 from gitdata.executors.base import Job
 from gitdata.executors.kubernetes import KubernetesExecutor
 from gitdata.executors.kubernetes_settings import KubernetesSettings
@@ -38,10 +38,8 @@ def make(control_cluster: testbed.Cluster, namespace: str) -> Make:
         settings: KubernetesSettings = replace(
             manifests.SETTINGS,
             namespace=namespace,
-            refresh_seconds=0.1,
-            stuck_seconds=1,
             pod_annotations=notes,
-            **changes,
+            **{"refresh_seconds": 0.1, "stuck_seconds": 1, **changes},
         )
         return KubernetesExecutor(settings, kubeconfig=str(control_cluster.kubeconfig))
 
@@ -241,3 +239,55 @@ def test_the_environment_is_the_images_digest(make: Make, repo: Repo, git: Git) 
 def test_only_a_store_that_pods_can_reach(make: Make) -> None:
     with pytest.raises(InvalidInputError, match="pods of a cluster cannot reach it"):
         make(store_url="/srv/data")
+
+
+def test_a_pod_that_ended_is_noticed_at_once_and_asking_is_cheap(
+    make: Make, git: Git, control_cluster: testbed.Cluster
+) -> None:
+    executor, job = make(seconds=3, refresh_seconds=5), manifests.job(datums=1)
+    ended: list[float] = []
+    assert control_cluster.fake is not None
+    control_cluster.fake.act = lambda pod: ended.append(time.monotonic())  # type: ignore[func-returns-value]
+    try:
+        assert executor.jobs() == {}
+        executor.start(job, git)
+        while executor.jobs()[job.name].state != "succeeded":
+            time.sleep(0.02)
+        assert time.monotonic() - ended[0] < 0.9  # the Job itself says so about a second later
+    finally:
+        control_cluster.fake.act = None
+    began = time.monotonic()
+    for _ in range(1000):
+        executor.jobs()
+    assert time.monotonic() - began < 1
+    executor.close()
+
+
+def test_an_api_server_that_is_gone_is_not_a_cluster_without_jobs(
+    make: Make, git: Git, control_cluster: testbed.Cluster
+) -> None:
+    executor, job = make("hang"), manifests.job()
+    executor.start(job, git)
+    wait(executor, job.name, "running")
+    server = control_cluster.servers["kube-apiserver"]
+    server.stop()
+    try:
+        with pytest.raises(RemoteError, match="cannot be reached") as caught:
+            testbed.eventually("the loss", lambda: executor.jobs() == {})
+        assert caught.value.transient
+        began = time.monotonic()
+        with pytest.raises(RemoteError):
+            executor.status(job.name)
+        assert time.monotonic() - began < 0.5  # it does not try again at once
+    finally:
+        server.start()
+        control_cluster.plane.ready()
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            assert executor.jobs()[job.name].state == "running"
+            break
+        except RemoteError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    executor.cancel(job.name)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from executors import manifests
-from gitdata.executors.kubernetes_status import ended, indexes, needs_pods, progress, troubles
+from gitdata.executors.kubernetes_status import ended, indexes, needs_pods, over, progress, troubles, unfinished
 from gitdata.model import JobStatus
 
 
@@ -78,7 +78,8 @@ def test_containers_that_do_not_start(reason: str, limit: float, infrastructure:
 
 
 def test_a_full_quota_may_last_longer_than_a_refusal() -> None:
-    events = [{"reason": "FailedCreate", "message": m} for m in ("pods x is forbidden: exceeded quota: q", "no")]
+    words = ("pods x is forbidden: exceeded quota: q", "no")
+    events = [{"reason": "FailedCreate", "message": m, "involvedObject": {"name": m}} for m in words]
     assert [t.limit for t in troubles((), events, manifests.SETTINGS)] == [3600, 300]
 
 
@@ -98,3 +99,22 @@ def test_the_last_words_of_pods_are_only_numbers() -> None:
     ]
     found = progress(job(completedIndexes="0-4"), pods)
     assert (found.failed, found.recovered, found.bytes_down, found.bytes_up) == (2, 2, 10, 14)
+
+
+def test_a_job_whose_shards_have_all_ended_is_over_before_it_says_so() -> None:
+    assert unfinished(job(completedIndexes="0-5")) == [6, 7]
+    again = pod(7, 1)
+    again["metadata"]["annotations"]["batch.kubernetes.io/job-index-failure-count"] = "2"
+    assert over(job(completedIndexes="0-5"), [pod(6, 0), again]) == JobStatus("succeeded", restarts=2)
+    assert over(job(completedIndexes="0-5"), [pod(6, 0)]) is None
+    assert over(job(completedIndexes="0-5"), [pod(6, 0), pod(7, 0), pod(7, 200, at=1)]) is None  # the newest counts
+    assert progress(job(completedIndexes="0-5"), done=True).processed == 10
+
+
+def test_the_newest_event_of_an_object_says_why_it_does_not_start() -> None:
+    def event(name: str, reason: str, kind: str = "Warning") -> dict[str, Any]:
+        return {"reason": reason, "type": kind, "message": "the words", "involvedObject": {"name": name}}
+
+    past = [event("p1", "FailedScheduling"), event("p1", "Pulling", "Normal")]
+    found = troubles((), [*past, event("p2", "FailedMount")], manifests.SETTINGS)
+    assert [(t.message, t.limit) for t in found] == [("a pod does not start: FailedMount: the words", 300)]

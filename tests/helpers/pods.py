@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gitdata.backends.git import Git
 from gitdata.errors import InvalidInputError
-from gitdata.executors.base import Job, Progress
+from gitdata.executors.base import Job, Progress, workers_on
 from gitdata.model import Environment, JobStatus, Stage
 
 SOURCE = Path(__file__).parents[2] / "stage-images" / "worker" / "launcher.c"
@@ -135,6 +135,9 @@ class PodExecutor:
         if stage.transform.secrets:
             raise InvalidInputError("no secret is known here")
         return Environment("oci:sha256:" + "0" * 64, stage.transform.image)
+
+    def workers(self, stage: Stage) -> int:
+        return workers_on(stage, 1)
 
     def start(self, job: Job, git: Git) -> None:
         with self._lock:
