@@ -206,7 +206,6 @@ def test_a_job_that_the_server_refuses(make: Make, git: Git) -> None:
 @pytest.mark.parametrize(
     ("stage", "word"),
     [
-        (replace(manifests.PLAIN, transform=replace(manifests.PLAIN.transform, cmd=())), "needs transform.cmd"),
         (replace(manifests.PLAIN, transform=replace(manifests.PLAIN.transform, user="me")), "must be a number"),
         (
             replace(

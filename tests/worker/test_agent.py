@@ -66,12 +66,16 @@ def pod(
     """A started pod that does the one shard of a stage, and its plan."""
     pods: list[Pod] = []
 
-    def made(script: str, count: int = 1, beat_seconds: int = 60, **more: object) -> tuple[Pod, RunPlan]:
+    def made(
+        script: str, count: int = 1, beat_seconds: int = 60, told: str = "", **more: object
+    ) -> tuple[Pod, RunPlan]:
         files = {f"f{i}": str(i).encode() for i in range(count)}
         plan = bench.plan(executor, bench.stage(script, input=EACH, **more), {"in": bench.input(files)})
         job = bench.job(plan)
         env = {"GITDATA_STORE": bench.url, "GITDATA_ZONE": "main", "GITDATA_PLAN": job.plan}
         env |= {"GITDATA_SHARDS": "1", "JOB_COMPLETION_INDEX": "0"}
+        if told:
+            env["GITDATA_COMMAND"] = told
         pods.append(Pod(launcher, tmp_path / f"single{len(pods)}", env, beat_seconds))
         pods[-1].start()
         return pods[-1], plan
@@ -108,6 +112,16 @@ def test_the_images_variables_and_none_of_the_clusters(pod: MakePod, bench: Benc
     assert "KUBERNETES" not in log
     assert "JOB_COMPLETION_INDEX" not in log
     assert "GITDATA_STORE" not in log
+
+
+def test_the_images_own_command_runs_where_the_stage_has_none(pod: MakePod, bench: Bench) -> None:
+    told = '["sh", "-c", "echo by itself: $0; test -n \\"$GITDATA_DATUM_ID\\"", "a b"]'
+    done, plan = pod("", told=told, cmd=())
+    assert done.wait() == 0
+    assert bench.store.read(f"gitdata/v1/main/logs/{bench.results(plan)[0][0].log}") == b"by itself: a b\n"
+    done, plan = pod("echo by the stage", told=told)
+    done.wait()
+    assert bench.store.read(f"gitdata/v1/main/logs/{bench.results(plan)[0][0].log}") == b"by the stage\n"
 
 
 def test_a_store_that_is_gone_is_the_infrastructures_fault(pod: MakePod, bench: Bench) -> None:
