@@ -39,6 +39,15 @@ DATA_FILES = {
     "gitdata/_share/hooks/post-merge",
     "gitdata/_share/hooks/post-rewrite",
     "gitdata/_share/hooks/post-receive",
+    "gitdata/_share/stage-images/builder/Dockerfile",
+    "gitdata/_share/stage-images/controller/Dockerfile",
+    "gitdata/_share/stage-images/controller/gitdata",
+    "gitdata/_share/stage-images/controller/requirements.in",
+    "gitdata/_share/stage-images/controller/requirements.txt",
+    "gitdata/_share/stage-images/worker/Dockerfile",
+    "gitdata/_share/stage-images/worker/launcher.c",
+    "gitdata/_share/stage-images/worker/requirements.in",
+    "gitdata/_share/stage-images/worker/requirements.txt",
 }
 
 

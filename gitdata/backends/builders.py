@@ -43,8 +43,8 @@ _NETWORK = re.compile(
     re.IGNORECASE,
 )
 _BROKEN = re.compile(
-    r"cannot connect to the docker daemon|newuidmap|newgidmap|unshare.*not permitted|mounting overlay|error mounting"
-    r"|\b(?:runc|crun)\b.*(?:create|not permitted)",
+    r"cannot connect to the docker daemon|newuidmap|newgidmap|[ug]id_map|unshare.*not permitted"
+    r"|mounting overlay|error mounting|\b(?:runc|crun)\b.*(?:create|not permitted)",
     re.IGNORECASE,
 )
 
@@ -183,7 +183,7 @@ class LocalBuilder:
             problem = f"image {what}: its {verb} was ended after {seconds:g} s (build_seconds)"
             kind = InvalidInputError if verb == "build" else RemoteError
             raise kind(f"{problem}: {_last(lines)}", hint=f"make it quicker, or raise build_seconds{whole}")
-        raise _problem(what, verb, lines, whole)
+        raise build_problem(what, verb, lines, whole)
 
     def _logged_in(self, program: str, words: Sequence[str], scratch: Path) -> list[str]:
         """The words with the way to the configured logins."""
@@ -246,7 +246,7 @@ def check_dockerfile(git: Git, tree: str, folder: str) -> None:
         )
 
 
-def _problem(what: str, verb: str, lines: Sequence[str], whole: str) -> GitdataError:
+def build_problem(what: str, verb: str, lines: Sequence[str], whole: str = "") -> GitdataError:
     """Whose fault the end of a builder is, by its last words."""
     words, text = _last(lines), "\n".join(lines[-_TOLD_LINES:])
     if "no space left" in text.lower():

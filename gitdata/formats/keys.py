@@ -60,6 +60,10 @@ def log_key(zone: str, sha: str) -> str:
     return f"{_zone(zone)}/logs/{_id(sha)}"
 
 
+def context_key(zone: str, sha: str) -> str:
+    return f"{_zone(zone)}/contexts/{_id(sha)}"
+
+
 def live_key(zone: str, job: str) -> str:
     return f"{_zone(zone)}/live/{_part(_JOB, job, 'a job name')}"
 

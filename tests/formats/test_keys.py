@@ -18,6 +18,7 @@ def test_keys_are_those_of_the_format() -> None:
     assert keys.runs_prefix("main", A) == f"gitdata/v1/main/runs/{A}/"
     assert keys.run_record_key("main", A, B) == f"gitdata/v1/main/runs/{A}/{B}"
     assert keys.log_key("main", A) == f"gitdata/v1/main/logs/{A}"
+    assert keys.context_key("main", A) == f"gitdata/v1/main/contexts/{A}"
     assert keys.live_key("main", "validate-0123456789-1") == "gitdata/v1/main/live/validate-0123456789-1"
 
 
@@ -44,7 +45,7 @@ def test_only_trust_zones_are_zones(zone: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "../" + A, A.upper(), A[:-1], A + "\n", "seg-" + A])
 def test_only_digests_are_digests(name: str) -> None:
-    for make in (keys.plan_key, keys.log_key, keys.datum_prefix, keys.runs_prefix):
+    for make in (keys.plan_key, keys.log_key, keys.context_key, keys.datum_prefix, keys.runs_prefix):
         with pytest.raises(InvalidInputError):
             make("main", name)
 
