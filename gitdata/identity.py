@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from json.encoder import encode_basestring as _text  # RFC 8785's escapes, nothing else escaped
 from typing import Any
 
-from gitdata.model import DatumInput, Stage
+from gitdata.model import DatumInput, Scheduling, Stage
 
 
 def canonical(value: Any) -> bytes:
@@ -98,20 +99,19 @@ def run_key(stage_key: str, datum_ids: Iterable[str]) -> str:
 
 def execution_key(run_key: str, stage: Stage) -> str:
     """The run key and what a user can change to make a failed run worth another attempt."""
-    return sha256(
-        canonical(
-            {
-                "v": 1,
-                "kind": "execution",
-                "run_key": run_key,
-                "datum_tries": stage.datum_tries,
-                "datum_timeout_ms": stage.datum_timeout_ms,
-                "job_timeout_ms": stage.job_timeout_ms,
-                "resources": stage.resources,
-                "secrets": sorted(s.name for s in stage.transform.secrets),
-            }
-        )
-    )
+    body = {
+        "v": 1,
+        "kind": "execution",
+        "run_key": run_key,
+        "datum_tries": stage.datum_tries,
+        "datum_timeout_ms": stage.datum_timeout_ms,
+        "job_timeout_ms": stage.job_timeout_ms,
+        "resources": stage.resources,
+        "secrets": sorted(s.name for s in stage.transform.secrets),
+    }
+    if stage.scheduling != Scheduling():
+        body["scheduling"] = asdict(stage.scheduling)
+    return sha256(canonical(body))
 
 
 def message_id(target: str, message: Any) -> str:

@@ -125,6 +125,32 @@ class Parallelism:
 
 
 @dataclass(frozen=True, slots=True)
+class Toleration:
+    """A taint of nodes that a stage's pods bear, in Kubernetes' words. seconds: None for as long as it lasts."""
+
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+    seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduling:
+    """Where and as whom a stage's pods run on a cluster; a machine of one's own has no use for it.
+
+    node_selector: sorted pairs. network: "open" for a pod that may reach more than the object store.
+    """
+
+    node_selector: tuple[tuple[str, str], ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+    priority_class: str = ""
+    pull_secrets: tuple[str, ...] = ()
+    service_account: str = ""
+    network: str = "closed"
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """One normalised stage spec. Times are milliseconds, 0 = none. file: where it was read, for messages."""
 
@@ -141,6 +167,7 @@ class Stage:
     notify: Notify | None = None
     file: str = ""
     warnings: tuple[str, ...] = ()
+    scheduling: Scheduling = Scheduling()
 
 
 # ----------------------------------------------------------------------------------------------------------- datums

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gitdata import identity
 from gitdata.formats.stages import stage_from_json
-from gitdata.model import DatumInput, Entry, PfsInput, Secret, Stage, Transform
+from gitdata.model import DatumInput, Entry, PfsInput, Scheduling, Secret, Stage, Toleration, Transform
 
 GOLDEN: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden" / "ids.json").read_text())
 
@@ -136,7 +136,11 @@ def test_tries_timeouts_resources_and_secrets_change_the_execution_key() -> None
         dataclasses.replace(STAGE, job_timeout_ms=1),
         dataclasses.replace(STAGE, resources=(("limits.cpu", "1"),)),
         with_transform(secrets=(Secret("s", "k", "E"),)),
+        dataclasses.replace(STAGE, scheduling=Scheduling(priority_class="batch")),
+        dataclasses.replace(STAGE, scheduling=Scheduling(tolerations=(Toleration("a", seconds=3),))),
+        dataclasses.replace(STAGE, scheduling=Scheduling(network="open")),
     ]
+    assert len({identity.stage_key("e", stage) for stage in changed}) == 1
     assert len({identity.execution_key("0" * 64, stage) for stage in changed}) == len(changed)
 
 

@@ -8,10 +8,9 @@ are forgotten, which is after publication: a Job that vanished before would be r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from gitdata.backends.builders import Builder, ImageSettings
@@ -25,14 +24,13 @@ from gitdata.executors.kubernetes_look import Lookout
 from gitdata.executors.kubernetes_manifest import FORGOTTEN, STORE, ZONE, manifest
 from gitdata.executors.kubernetes_nodes import Nodes, to_stderr
 from gitdata.executors.kubernetes_settings import KubernetesSettings
-from gitdata.executors.kubernetes_stage import check_secrets, resources, run_as
+from gitdata.executors.kubernetes_stage import check_stage, node_selector, tolerations
 from gitdata.executors.kubernetes_status import progress, terminal
 from gitdata.executors.kubernetes_watch import OF_JOB
 from gitdata.model import Environment, JobStatus, Stage
 
 _KEEP_SECONDS = 3600  # a finished Job whose result is published
 _LOG_LINES = 1000  # of each pod
-_DEFAULTS: Mapping[str, str] = MappingProxyType({"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi"})
 
 
 class KubernetesExecutor:
@@ -70,15 +68,13 @@ class KubernetesExecutor:
     # ----------------------------------------------------------------------------------------------------- planning
 
     def environment(self, git: Git, commit: str, stage: Stage, known: str = "") -> Environment:
-        run_as(stage, self._settings.user, allow_root=self._settings.allow_root)
-        check_secrets(stage, self._settings.secrets)
-        resources(stage, _DEFAULTS, self._settings.gpu)
+        check_stage(stage, self._settings)
         return self._images.environment(git, commit, stage, known)
 
     def workers(self, stage: Stage) -> int:
         nodes = 1
         if stage.parallelism.coefficient_milli is not None:
-            nodes = self._nodes.count(self._settings.node_selector, self._settings.tolerations)
+            nodes = self._nodes.count(node_selector(stage, self._settings), tolerations(stage, self._settings))
         return workers_on(stage, nodes)
 
     # ------------------------------------------------------------------------------------------------ jobs by name

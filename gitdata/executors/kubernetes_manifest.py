@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from gitdata.executors.base import Job
 from gitdata.executors.kubernetes_settings import KubernetesSettings
-from gitdata.executors.kubernetes_stage import check_secrets, resources, run_as
+from gitdata.executors.kubernetes_stage import check_stage, node_selector, resources, run_as, tolerations
 from gitdata.model import Stage
 
 Object: TypeAlias = dict[str, Any]
@@ -60,6 +60,7 @@ def manifest(job: Job, image: str, settings: KubernetesSettings, command: tuple[
 
     Raises InvalidInputError for what a stage may not ask for.
     """
+    check_stage(job.stage, settings)
     labels = {
         "app.kubernetes.io/name": "gitdata-stage",
         "app.kubernetes.io/component": "stage",
@@ -91,7 +92,7 @@ def manifest(job: Job, image: str, settings: KubernetesSettings, command: tuple[
         },
         "template": {
             "metadata": {
-                "labels": {**labels, "gitdata.dev/network": "closed"},
+                "labels": {**labels, "gitdata.dev/network": job.stage.scheduling.network},
                 "annotations": {**settings.pod_annotations, "kubectl.kubernetes.io/default-container": "user", **notes},
             },
             "spec": _pod(job, image, settings, command),
@@ -134,14 +135,15 @@ def _pod(job: Job, image: str, settings: KubernetesSettings, command: tuple[str,
             ),
         ],
     }
-    if settings.service_account:
-        spec["serviceAccountName"] = settings.service_account
-    if settings.pull_secrets:
-        spec["imagePullSecrets"] = [{"name": name} for name in settings.pull_secrets]
-    if settings.node_selector:
-        spec["nodeSelector"] = dict(settings.node_selector)
-    if settings.tolerations:
-        spec["tolerations"] = [dict(one) for one in settings.tolerations]
+    asked = job.stage.scheduling
+    optional: Object = {
+        "serviceAccountName": asked.service_account or settings.service_account,
+        "priorityClassName": asked.priority_class,
+        "imagePullSecrets": [{"name": n} for n in dict.fromkeys((*settings.pull_secrets, *asked.pull_secrets))],
+        "nodeSelector": node_selector(job.stage, settings),
+        "tolerations": tolerations(job.stage, settings),
+    }
+    spec |= {name: value for name, value in optional.items() if value}
     return spec
 
 
@@ -199,7 +201,6 @@ def _agent(job: Job, settings: KubernetesSettings, command: tuple[str, ...]) -> 
 
 
 def _user(stage: Stage, image: str, settings: KubernetesSettings) -> Object:
-    check_secrets(stage, settings.secrets)
     secrets = stage.transform.secrets
     env: list[Object] = [{"name": "HOME", "value": "/tmp"}, {"name": "LANG", "value": "C.UTF-8"}]
     env += [
@@ -216,14 +217,13 @@ def _user(stage: Stage, image: str, settings: KubernetesSettings) -> Object:
         for n, s in enumerate(secrets)
         if s.mount_path
     ]
-    defaults = {"cpu": settings.cpu, "memory": settings.memory, "ephemeral-storage": settings.disk}
     return {
         "name": "user",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["/gitdata-bin/launch", "run", "/gitdata"],
         "env": env,
-        "resources": resources(stage, defaults, settings.gpu),
+        "resources": resources(stage, settings),
         "securityContext": _confined(read_only=False),
         "volumeMounts": mounts,
     }

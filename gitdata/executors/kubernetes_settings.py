@@ -17,6 +17,9 @@ class KubernetesSettings:
     AWS_SESSION_TOKEN. secrets: those that stages may name. registries: where images may come from, () for anywhere.
     user: who runs pods (uid, gid). allow_root: whether a stage may ask to be root, if the namespace allows it too.
     cpu, memory, disk: of stages that do not say; agent_*: of the sidecar. queue: of Kueue.
+    service_accounts, priority_classes, stage_pull_secrets: those that stages may name. node_labels: keys of labels and
+    taints that stages may name, () for any. open_network: whether a stage may ask for it. max_cpu, max_memory: the most
+    that a stage may ask for, "" for no limit.
     pod_annotations: such as those that keep a cloud's identity out of the user's container.
     stuck_seconds: how long a pod may fail to start, unschedulable_seconds: how long it may wait for a node.
     max_evictions: of a pod, until the job is given up: the cluster itself would go on for ever.
@@ -45,6 +48,13 @@ class KubernetesSettings:
     queue: str = ""
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Mapping[str, Any], ...] = ()
+    service_accounts: tuple[str, ...] = ()
+    priority_classes: tuple[str, ...] = ()
+    stage_pull_secrets: tuple[str, ...] = ()
+    node_labels: tuple[str, ...] = ()
+    open_network: bool = True
+    max_cpu: str = ""
+    max_memory: str = ""
     pod_annotations: Mapping[str, str] = field(default_factory=dict)
     flush_seconds: float = 60.0
     stuck_seconds: float = 300.0

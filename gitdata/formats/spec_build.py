@@ -23,8 +23,10 @@ from gitdata.model import (
     Notify,
     Parallelism,
     PfsInput,
+    Scheduling,
     Secret,
     Stage,
+    Toleration,
     Transform,
     UnionInput,
     leaves,
@@ -128,7 +130,38 @@ class _Builder:
             notify=Notify(**notify) if notify is not None else None,
             file=file,
             warnings=tuple(f"{label}: {where}: {text}" for where, text in self._document.warnings),
+            scheduling=self._scheduling(spec),
         )
+
+    def _scheduling(self, spec: dict[str, Any]) -> Scheduling:
+        raw = spec.get("scheduling_spec", {})
+        tolerations = tuple(
+            self._toleration(item, ("tolerations", i)) for i, item in enumerate(spec.get("tolerations", []))
+        )
+        return Scheduling(
+            node_selector=tuple(sorted(raw.get("node_selector", {}).items())),
+            tolerations=tolerations,
+            priority_class=raw.get("priority_class_name", ""),
+            pull_secrets=tuple(sorted(set(spec["transform"].get("image_pull_secrets", ())))),
+            service_account=spec.get("service_account", ""),
+            network=spec.get("network", "closed"),
+        )
+
+    def _toleration(self, raw: dict[str, Any], here: Path) -> Toleration:
+        made = Toleration(
+            key=raw.get("key", ""),
+            operator=raw.get("operator", "Equal"),
+            value=raw.get("value", ""),
+            effect=raw.get("effect", ""),
+            seconds=raw.get("toleration_seconds"),
+        )
+        if made.operator == "Exists" and made.value:
+            self._problem((*here, "value"), "means nothing with the operator Exists; remove it")
+        if not made.key and made.operator != "Exists":
+            self._problem(here, 'has no key; add one, or the operator "Exists" for every taint')
+        if made.seconds is not None and made.effect != "NoExecute":
+            self._problem((*here, "toleration_seconds"), 'needs the effect "NoExecute"; add it or remove the seconds')
+        return made
 
     def _problem(self, path: Path, text: str) -> None:
         self._document.problem(path, text)

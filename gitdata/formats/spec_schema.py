@@ -148,6 +148,7 @@ _RULES = {
     "minLength": "is empty",
     "maxLength": "is longer than {0}",
     "minItems": "is empty",
+    "maxItems": "has more than {0} items",
 }
 
 

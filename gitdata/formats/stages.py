@@ -7,6 +7,7 @@ text, an array of pairs or an object with fixed keys, so that it can stand in ca
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from gitdata.errors import InvalidInputError
@@ -17,8 +18,10 @@ from gitdata.model import (
     Notify,
     Parallelism,
     PfsInput,
+    Scheduling,
     Secret,
     Stage,
+    Toleration,
     Transform,
     UnionInput,
 )
@@ -29,7 +32,9 @@ _MAX_DEPTH = 50
 def stage_json(stage: Stage) -> dict[str, Any]:
     """The stage as a JSON object; ``stage_from_json`` gives an equal stage back."""
     t = stage.transform
-    return {
+    # Where a stage says nothing of it, a plan has the bytes that it had before there was such a field.
+    scheduling = {} if stage.scheduling == Scheduling() else {"scheduling": asdict(stage.scheduling)}
+    return scheduling | {
         "name": stage.name,
         "transform": {
             "image": t.image,
@@ -94,6 +99,27 @@ def stage_from_json(raw: Any, where: str = "stage") -> Stage:
         notify=None if f.value("notify") is None else _notify(f.object("notify")),
         file=f.text("file"),
         warnings=f.texts("warnings"),
+        scheduling=_scheduling(f.object("scheduling")) if f.has("scheduling") else Scheduling(),
+    )
+
+
+def _scheduling(f: Fields) -> Scheduling:
+    return Scheduling(
+        node_selector=f.pairs("node_selector"),
+        tolerations=tuple(
+            Toleration(
+                t.text("key"),
+                t.text("operator"),
+                t.text("value"),
+                t.text("effect"),
+                None if t.value("seconds") is None else t.number("seconds"),
+            )
+            for t in f.objects("tolerations")
+        ),
+        priority_class=f.text("priority_class"),
+        pull_secrets=f.texts("pull_secrets"),
+        service_account=f.text("service_account"),
+        network=f.text("network"),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from gitdata.executors.base import Job
 from gitdata.executors.kubernetes_manifest import Object, manifest
 from gitdata.executors.kubernetes_settings import KubernetesSettings
-from gitdata.model import Environment, PfsInput, Secret, Stage, Transform
+from gitdata.model import Environment, PfsInput, Scheduling, Secret, Stage, Toleration, Transform
 
 IMAGE = "registry.example/stage@sha256:" + "1" * 64
 SETTINGS = KubernetesSettings(
@@ -36,13 +36,25 @@ def rich() -> Object:
         user="1000:2000",
         secrets=(Secret("mine", "key", "TOKEN"), Secret("files", mount_path="/var/secrets/files")),
     )
+    scheduling = Scheduling(
+        node_selector=(("kubernetes.io/arch", "amd64"), ("pool", "of the stage")),
+        tolerations=(Toleration("spot", "Equal", "yes", "NoExecute", 30), Toleration(operator="Exists")),
+        priority_class="batch-low",
+        pull_secrets=("theirs",),
+        service_account="gitdata-gpu",
+        network="open",
+    )
     asked = {"limits.cpu": "2", "limits.gpu": '{"number":1,"type":"amd.com/gpu"}', "limits.memory": "2G"}
     asked |= {"requests.cpu": "0.5", "requests.disk": "20Gi", "requests.memory": "1G"}
     stage = replace(PLAIN, transform=transform, resources=tuple(sorted(asked.items())), job_timeout_ms=90_500)
+    stage = replace(stage, scheduling=scheduling)
     settings = replace(
         SETTINGS,
         secrets=("mine", "files"),
         service_account="gitdata-stage",
+        service_accounts=("gitdata-gpu",),
+        priority_classes=("batch-low",),
+        stage_pull_secrets=("theirs",),
         pull_secrets=("pull",),
         queue="team-a",
         node_selector={"pool": "batch"},

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import uuid4
 
 import pytest
 
 from cluster import testbed
+from cluster.api import ApiError
 from executors.manifests import GOLDEN
 from gitdata.backends.kube import AlreadyThereError, Cluster, Kube, NotFoundError, RefusedObjectError
 
@@ -33,8 +35,11 @@ def test_the_server_finds_every_field_right(kube: Kube, name: str) -> None:
 def test_a_restricted_namespace_admits_its_pods(kube: Kube, api_cluster: testbed.Cluster, name: str) -> None:
     template = GOLDEN[name]()["spec"]["template"]
     accounts = f"/api/v1/namespaces/{kube.namespace}/serviceaccounts"
-    for account in ("default", "gitdata-stage"):
+    for account in ("default", "gitdata-stage", "gitdata-gpu"):
         api_cluster.api.create(accounts, {"metadata": {"name": account}})
+    low = {"metadata": {"name": "batch-low"}, "value": -10}
+    with suppress(ApiError):  # it is there
+        api_cluster.api.create("/apis/scheduling.k8s.io/v1/priorityclasses", low)
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",

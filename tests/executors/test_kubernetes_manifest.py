@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from executors.manifests import GOLDEN, IMAGE, PLAIN, SETTINGS, job
 from gitdata.errors import InvalidInputError
 from gitdata.executors.kubernetes_manifest import manifest
-from gitdata.model import Secret
+from gitdata.executors.kubernetes_stage import quantity
+from gitdata.model import Scheduling, Secret, Toleration
 
 FOLDER = Path(__file__).parents[1] / "golden" / "kubernetes"
 
@@ -98,6 +100,43 @@ def test_what_a_stage_may_not_ask_for(change: dict[str, Any], word: str) -> None
 def test_a_resource_that_is_none(name: str, value: str) -> None:
     with pytest.raises(InvalidInputError):
         manifest(job(replace(PLAIN, resources=((name, value),))), IMAGE, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("asked", "word"),
+    [
+        (Scheduling(priority_class="system-node-critical"), "priority class system-node-critical"),
+        (Scheduling(service_account="gitdata-controller"), "service account gitdata-controller"),
+        (Scheduling(pull_secrets=("gitdata-store",)), "pull secret gitdata-store"),
+        (Scheduling(node_selector=(("node-role.kubernetes.io/control-plane", ""),)), "may not choose nodes"),
+        (Scheduling(tolerations=(Toleration(operator="Exists"),)), "every taint"),
+        (Scheduling(network="open"), "network: open"),
+    ],
+)
+def test_where_a_stage_may_not_run(asked: Scheduling, word: str) -> None:
+    strict = replace(SETTINGS, node_labels=("pool",), open_network=False)
+    with pytest.raises(InvalidInputError, match=word):
+        manifest(job(replace(PLAIN, scheduling=asked)), IMAGE, strict)
+    fine = Scheduling(node_selector=(("pool", "a"),), tolerations=(Toleration("pool", "Exists"),))
+    pod = manifest(job(replace(PLAIN, scheduling=fine)), IMAGE, strict)["spec"]["template"]["spec"]
+    assert (pod["nodeSelector"], pod["tolerations"]) == ({"pool": "a"}, [{"key": "pool", "operator": "Exists"}])
+
+
+def test_the_most_that_a_stage_may_ask_for() -> None:
+    strict = replace(SETTINGS, max_cpu="2", max_memory="4Gi")
+    for name, fine, much in (("cpu", "2000m", "2001m"), ("memory", "4096Mi", "4.3G"), ("memory", "4Gi", "5Gi")):
+        for kind in ("limits", "requests"):
+            manifest(job(replace(PLAIN, resources=((f"{kind}.{name}", fine),))), IMAGE, strict)
+            with pytest.raises(InvalidInputError, match="more than the"):
+                manifest(job(replace(PLAIN, resources=((f"{kind}.{name}", much),))), IMAGE, strict)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("500m", "0.5"), ("2", "2"), ("1.5Gi", "1610612736"), ("1k", "1000"), ("1Ki", "1024"), ("3E", "3e18")],
+)
+def test_quantities(text: str, number: str) -> None:
+    assert quantity(text) == Decimal(number)
 
 
 def test_root_only_where_the_configuration_allows_it() -> None:

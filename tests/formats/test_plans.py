@@ -22,8 +22,10 @@ from gitdata.model import (
     Parallelism,
     PfsInput,
     RunPlan,
+    Scheduling,
     Secret,
     Stage,
+    Toleration,
     Transform,
     UnionInput,
 )
@@ -63,6 +65,15 @@ transforms = st.builds(
     working_dir=text,
     user=text,
 )
+scheduling = st.builds(
+    Scheduling,
+    node_selector=pairs,
+    tolerations=st.lists(st.builds(Toleration, text, text, text, text, st.none() | count), max_size=2).map(tuple),
+    priority_class=text,
+    pull_secrets=texts,
+    service_account=text,
+    network=text,
+)
 stages = st.builds(
     Stage,
     name=text,
@@ -78,6 +89,7 @@ stages = st.builds(
     notify=st.none() | st.builds(Notify, text, text, count),
     file=text,
     warnings=texts,
+    scheduling=scheduling,
 )
 datum_inputs = st.builds(
     DatumInput,

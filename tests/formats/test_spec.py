@@ -9,7 +9,18 @@ from jsonschema import Draft202012Validator
 
 from gitdata.formats.spec import parse_specs, stage_from_json, stage_json
 from gitdata.formats.spec_schema import schema
-from gitdata.model import CrossInput, Notify, Parallelism, PfsInput, Secret, Stage, Transform, UnionInput
+from gitdata.model import (
+    CrossInput,
+    Notify,
+    Parallelism,
+    PfsInput,
+    Scheduling,
+    Secret,
+    Stage,
+    Toleration,
+    Transform,
+    UnionInput,
+)
 from helpers.specs import BASE, problems, read, spec
 
 
@@ -43,6 +54,7 @@ transform:
   accept_return_code: [3, 1, 3]
   working_dir: /work
   user: "1000"
+  imagePullSecrets: [registry, a-registry, registry]
 parallelism_spec: {coefficient: 0.5}
 input:
   cross:
@@ -56,6 +68,12 @@ job_timeout: 7200s
 salt: pepper
 resource_requests: {cpu: 0.5, memory: 1G, gpu: {type: nvidia.com/gpu, number: 1}}
 notify: {glob: "/mail/*", via: sendgrid, hold_over: 7}
+schedulingSpec: {nodeSelector: {kubernetes.io/arch: arm64, example.com/pool: gpu}, priorityClassName: batch}
+tolerations:
+  - {key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}
+  - {key: spot, value: "yes", effect: NoExecute, tolerationSeconds: "30"}
+network: open
+serviceAccount: reader
 """
 
 
@@ -94,7 +112,17 @@ def test_everything_that_is_honoured() -> None:
         ),
         notify=Notify("/mail/*", "sendgrid", 7),
         file="stages/o.yaml",
-        warnings=("stages/o.yaml: $.resource_requests: not honoured yet",),
+        scheduling=Scheduling(
+            node_selector=(("example.com/pool", "gpu"), ("kubernetes.io/arch", "arm64")),
+            tolerations=(
+                Toleration("nvidia.com/gpu", "Exists", "", "NoSchedule"),
+                Toleration("spot", "Equal", "yes", "NoExecute", 30),
+            ),
+            priority_class="batch",
+            pull_secrets=("a-registry", "registry"),
+            service_account="reader",
+            network="open",
+        ),
     )
     assert stage_from_json(json.loads(json.dumps(stage_json(stage)))) == stage
 
@@ -150,7 +178,7 @@ def test_what_is_not_honoured_is_a_warning() -> None:
         egress={"URL": "s3://b"},
         standby=True,
         enableStats=False,
-        schedulingSpec={"nodeSelector": {"a_b": "c"}},
+        podPatch="[]",
         transform__debug=True,
         input__pfs__lazy=True,
         input__pfs__empty_files=False,
@@ -161,7 +189,7 @@ def test_what_is_not_honoured_is_a_warning() -> None:
         "stages/v.json: $.input.pfs.lazy: not honoured yet: files are whole",
         "stages/v.json: $.egress: not honoured yet",
         "stages/v.json: $.standby: has no effect here: a job ends when its datums are done",
-        "stages/v.json: $.schedulingSpec: not honoured yet",
+        "stages/v.json: $.podPatch: not honoured yet",
         "stages/v.json: $.podSpec: not honoured yet",
     )
 
