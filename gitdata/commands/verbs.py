@@ -38,6 +38,7 @@ VERBS: tuple[tuple[str, str, str], ...] = (
     ("notify release", "ask the controller to send held messages", "Notifications"),
     ("deploy", "run gitdata in a Kubernetes cluster", "Cluster"),
     ("undeploy", "take away from the cluster what deploy made; data stays", "Cluster"),
+    ("doctor", "what is missing on this machine, in this repository or in a cluster", "Other"),
     ("completion", "print the shell completion for bash, zsh or fish", "Other"),
     ("hook", "what the installed git hooks call", ""),
 )

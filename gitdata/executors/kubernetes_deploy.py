@@ -28,7 +28,7 @@ CONTROLLER = "gitdata-controller"
 STORE, GIT, MAIL, REGISTRY = "gitdata-store", "gitdata-git", "gitdata-mail", "gitdata-registry"
 DOCKER_KEY = ".dockerconfigjson"
 
-_NEEDS = {STORE: (SYSTEM, JOBS), GIT: (SYSTEM,), MAIL: (SYSTEM,), REGISTRY: (SYSTEM, JOBS, BUILDS)}
+_NEEDS = {STORE: (SYSTEM, JOBS, BUILDS), GIT: (SYSTEM,), MAIL: (SYSTEM,), REGISTRY: (SYSTEM, JOBS, BUILDS)}
 _ORDER = (
     *("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "NetworkPolicy"),
     *("Secret", "ConfigMap", "Deployment"),

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gitdata.errors import InvalidInputError
 from gitdata.identity import canonical, sha256
+
+_OWN = "gitdata-"  # what names of the system's Secrets begin with
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,7 @@ class KubernetesSettings:
     taints that stages may name, () for any. open_network: whether a stage may ask for it. max_cpu, max_memory: the most
     that a stage may ask for, "" for no limit.
     pod_annotations: such as those that keep a cloud's identity out of the user's container.
+    flush_seconds: how often a pod writes its results to the index; live_seconds: how often it tells people how far it is.
     stuck_seconds: how long a pod may fail to start, unschedulable_seconds: how long it may wait for a node.
     max_evictions: of a pod, until the job is given up: the cluster itself would go on for ever.
     refresh_seconds: how old may be what is known of jobs; relist_seconds: while every change is heard by a watch,
@@ -57,6 +61,7 @@ class KubernetesSettings:
     max_memory: str = ""
     pod_annotations: Mapping[str, str] = field(default_factory=dict)
     flush_seconds: float = 60.0
+    live_seconds: float = 5.0
     stuck_seconds: float = 300.0
     unschedulable_seconds: float = 3600.0
     max_evictions: int = 20
@@ -65,6 +70,16 @@ class KubernetesSettings:
     watch_seconds: float = 50.0
     platform: str = "linux/amd64"
     mirrors: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """What a stage may name is mounted into its pod: never the keys of the system, whoever lists them."""
+        own = {self.store_secret, *self.pull_secrets}
+        for name in self.secrets:
+            if name in own or name.startswith(_OWN):
+                raise InvalidInputError(
+                    f"[kubernetes] secrets: {name} is one of gitdata's own, which no stage may have",
+                    hint=f"give stages Secrets of their own, whose names do not begin with {_OWN}",
+                )
 
     @property
     def owner(self) -> str:

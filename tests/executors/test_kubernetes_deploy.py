@@ -50,7 +50,7 @@ def test_each_namespace_has_the_keys_that_it_needs_and_no_others() -> None:
     assert found == {
         "gitdata-system": {"gitdata-store", "gitdata-git", "gitdata-mail", "gitdata-registry"},
         "gitdata-jobs": {"gitdata-store", "gitdata-registry"},
-        "gitdata-builds": {"gitdata-registry"},
+        "gitdata-builds": {"gitdata-store", "gitdata-registry"},
     }
 
 

@@ -1,0 +1,312 @@
+"""gitdata deploy and undeploy before a real API server: what is applied, who may do what, what is admitted."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from cluster.api import Api, ApiError
+from cluster.testbed import Cluster
+from executors.manifests import GOLDEN
+from gitdata.cli import main
+from gitdata.formats.yaml12 import load_yaml_documents
+
+pytestmark = pytest.mark.cluster
+
+Object = dict[str, Any]
+DIGEST = "sha256:" + "1" * 64
+ROOTS = {"Deployment": "/apis/apps/v1", "NetworkPolicy": "/apis/networking.k8s.io/v1"}
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+PLURALS = {"NetworkPolicy": "networkpolicies"}
+
+
+def path_of(o: Object) -> str:
+    kind, meta = o["kind"], o["metadata"]
+    root = ROOTS.get(kind, RBAC if "Role" in kind else "/api/v1")
+    space = f"/namespaces/{meta['namespace']}" if "namespace" in meta else ""
+    return f"{root}{space}/{PLURALS.get(kind, kind.lower() + 's')}/{meta['name']}"
+
+
+def is_part(part: Any, whole: Any) -> bool:
+    """Whether the server has at least what was asked for (it adds defaults)."""
+    if isinstance(part, dict):
+        return isinstance(whole, dict) and all(k in whole and is_part(v, whole[k]) for k, v in part.items())
+    if isinstance(part, list):
+        return isinstance(whole, list) and len(part) == len(whole) and all(map(is_part, part, whole))
+    return bool(part == whole)
+
+
+@dataclass
+class Site:
+    """One gitdata of its own in the shared cluster."""
+
+    cluster: Cluster
+    capsys: pytest.CaptureFixture[str]
+    name: str
+
+    @property
+    def places(self) -> list[str]:
+        return [word for p in ("system", "jobs", "builds") for word in (f"--namespace-{p}", f"{self.name}-{p}")]
+
+    def gitdata(self, *words: str | Path, code: int = 0) -> str:
+        """The verb in this process: starting the Kubernetes client anew each time would take most of the time."""
+        self.capsys.readouterr()
+        ended = main([*map(str, words), "--kubeconfig", str(self.cluster.kubeconfig), *self.places])
+        said = self.capsys.readouterr()
+        assert ended == code, said.out + said.err
+        return said.err if code else said.out
+
+    def deploy(self, *more: str | Path, code: int = 0) -> str:
+        return self.gitdata(
+            *("deploy", "--git", "https://git.example/team/project.git", "--remote", "s3://bucket/data"),
+            *("--registry", "registry.example/team", "--no-wait"),
+            *("--controller-image", f"registry.example/c@{DIGEST}", "--worker-image", f"registry.example/w@{DIGEST}"),
+            *("--git-token-env", "THE_TOKEN", "--mail-key-env", "THE_MAIL_KEY", *more),
+            code=code,
+        )
+
+    def undeploy(self, *more: str, code: int = 0) -> str:
+        return self.gitdata("undeploy", *more, code=code)
+
+    def objects(self) -> list[Object]:
+        return load_yaml_documents(self.deploy("--dry-run", "--show-secrets").encode(), "dry run")
+
+    def controller(self) -> Api:
+        """The API as the controller's service account may use it."""
+        at = f"/api/v1/namespaces/{self.name}-system/serviceaccounts/gitdata-controller/token"
+        token = self.cluster.api.create(at, {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"})
+        return self.cluster.plane.api(token=token["status"]["token"])
+
+
+@pytest.fixture
+def site(api_cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Site:
+    keys = {"AWS_ACCESS_KEY_ID": "the-id", "AWS_SECRET_ACCESS_KEY": "the-key"}
+    for name, value in {**keys, "THE_TOKEN": "the-token", "THE_MAIL_KEY": "the-mail-key"}.items():
+        monkeypatch.setenv(name, value)
+    return Site(api_cluster, capsys, f"gd-{uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def deployed(site: Site) -> Site:
+    site.deploy()
+    return site
+
+
+def test_what_a_dry_run_prints_is_what_is_applied_and_twice_changes_nothing(site: Site) -> None:
+    wanted = site.objects()
+    said = site.deploy()
+    api = site.cluster.api
+    first = [api.get(path_of(o)) for o in wanted]
+    assert [o["kind"] for o, there in zip(wanted, first, strict=True) if not is_part(o, there)] == []
+    assert said.count(" applied") == len(wanted) >= 20
+    site.deploy()
+    second = [api.get(path_of(o)) for o in wanted]
+    assert [o["metadata"]["resourceVersion"] for o in first] == [o["metadata"]["resourceVersion"] for o in second]
+    site.deploy("--env", "HTTPS_PROXY=http://proxy.example:3128", "--laptop")
+    third = [api.get(path_of(o)) for o in wanted]
+    changed = {b["kind"] for a, b in zip(second, third, strict=True) if version(a) != version(b)}
+    assert changed == {"Deployment", "ConfigMap"}
+
+
+def version(o: Object) -> object:
+    return o["metadata"].get("generation", o["metadata"]["resourceVersion"])
+
+
+def test_kubectl_takes_what_a_dry_run_prints(site: Site, tmp_path: Path) -> None:
+    """Strictly: a field that the server does not know would be refused."""
+    for options in ([], ["--laptop"]):
+        file = tmp_path / "all.yaml"
+        text = site.deploy("--dry-run", *options)
+        file.write_text(text)
+        assert "the-key" not in text
+        assert base64.b64encode(b"the-key").decode() not in text
+        site.cluster.kubectl("apply", "--validate=strict", "-f", file)
+    again = site.cluster.kubectl("diff", "-f", file)
+    assert again == ""
+
+
+def test_the_controller_may_do_what_it_must_and_nothing_else(deployed: Site) -> None:
+    expected = {
+        ("batch", "jobs"): {"create", "get", "list", "watch", "patch", "delete"},
+        ("", "pods"): {"get", "list", "watch"},
+        ("", "pods/log"): {"get"},
+        ("", "events"): {"list"},
+    }
+    for place, wanted in (("jobs", expected), ("builds", expected), ("system", {})):
+        nodes: dict[tuple[str, str], set[str]] = {("", "nodes"): {"list"}}
+        assert _rules(deployed, f"{deployed.name}-{place}") == wanted | nodes
+    assert _rules(deployed, "kube-system") == {("", "nodes"): {"list"}}
+
+
+def _rules(site: Site, namespace: str) -> dict[tuple[str, str], set[str]]:
+    """All that the controller may do there, but what every account may ask about itself."""
+    body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": namespace}}
+    review = site.controller().create("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", body)
+    found: dict[tuple[str, str], set[str]] = {}
+    for rule in review["status"]["resourceRules"]:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                found.setdefault((group, resource), set()).update(rule["verbs"])
+    return {key: verbs for key, verbs in found.items() if not key[1].startswith("self")}
+
+
+def test_the_controller_reads_no_secret_and_makes_no_pod(deployed: Site) -> None:
+    api, admin = deployed.controller(), deployed.cluster.api
+    jobs = f"/api/v1/namespaces/{deployed.name}-jobs"
+    assert admin.get(f"{jobs}/secrets/gitdata-store")["data"]["AWS_ACCESS_KEY_ID"]
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "a", "image": "b"}]}}
+    forbidden: list[Callable[[], object]] = [
+        lambda: api.get(f"{jobs}/secrets/gitdata-store"),
+        lambda: api.get(f"{jobs}/secrets"),
+        lambda: api.get(f"/api/v1/namespaces/{deployed.name}-system/secrets/gitdata-mail"),
+        lambda: api.create(f"{jobs}/pods", pod),
+        lambda: api.create(f"{jobs}/serviceaccounts/gitdata-stage/token", {}),
+        lambda: api.get("/api/v1/namespaces"),
+        lambda: api.get("/apis/batch/v1/jobs"),
+        lambda: api.patch(f"{RBAC}/namespaces/{deployed.name}-jobs/roles/gitdata-controller", {"rules": []}),
+    ]
+    assert [said.status if (said := refusal(act)) else None for act in forbidden] == [403] * len(forbidden)
+    job = GOLDEN["plain"]()
+    job["metadata"]["namespace"] = f"{deployed.name}-jobs"
+    path = f"/apis/batch/v1/namespaces/{deployed.name}-jobs/jobs"
+    assert api.create(path, job)["metadata"]["name"] == job["metadata"]["name"]
+    assert len(api.list(path)) == 1
+    api.delete(f"{path}/{job['metadata']['name']}")
+
+
+def test_what_the_namespaces_admit(deployed: Site) -> None:
+    def admitted(place: str, pod: Object, account: str) -> bool:
+        pod = {**pod, "spec": {**pod["spec"], "serviceAccountName": account}}
+        said = refusal(
+            lambda: deployed.cluster.api.create(f"/api/v1/namespaces/{deployed.name}-{place}/pods", pod, dryRun="All")
+        )
+        assert said is None or "violates PodSecurity" in str(said)
+        return said is None
+
+    template = GOLDEN["plain"]()["spec"]["template"]
+    stage = {"metadata": {**template["metadata"], "name": "p"}, "spec": template["spec"]}
+    (deployment,) = [o for o in deployed.objects() if o["kind"] == "Deployment"]
+    own = {"metadata": {"name": "c"}, "spec": deployment["spec"]["template"]["spec"]}
+    caps = {"runAsUser": 0, "capabilities": {"add": ["SYS_ADMIN"]}}
+    root = {"metadata": {"name": "r"}, "spec": {"containers": [{"name": "a", "image": "b", "securityContext": caps}]}}
+    assert admitted("jobs", stage, "gitdata-stage")
+    assert admitted("system", own, "gitdata-controller")
+    assert not admitted("jobs", root, "gitdata-stage")
+    assert not admitted("system", root, "gitdata-controller")
+    assert admitted("builds", root, "gitdata-build")
+
+
+def test_undeploy_leaves_nothing_and_touches_nothing_else(deployed: Site) -> None:
+    api, system, jobs = deployed.cluster.api, f"{deployed.name}-system", f"{deployed.name}-jobs"
+    wanted = deployed.objects()
+    (deployment,) = [o for o in wanted if o["kind"] == "Deployment"]
+    owner = deployment["metadata"]["annotations"]["gitdata.dev/owner"]
+    ours, theirs = GOLDEN["plain"](), GOLDEN["plain"]()
+    ours["metadata"] |= {"namespace": jobs, "name": "ours"}
+    ours["metadata"]["labels"]["app.kubernetes.io/instance"] = owner
+    theirs["metadata"] |= {"namespace": jobs, "name": "theirs"}
+    theirs["metadata"]["labels"]["app.kubernetes.io/instance"] = "another"
+    for job in (ours, theirs):
+        api.create(f"/apis/batch/v1/namespaces/{jobs}/jobs", job)
+    api.create(f"/api/v1/namespaces/{jobs}/secrets", {"metadata": {"name": "mine"}})
+    assert "say --yes" in deployed.undeploy(code=2)
+    said = deployed.undeploy("--yes", "--keep-namespaces")
+    assert f"job {jobs}/ours deleted" in said
+    there = [path_of(o) for o in wanted if _is_there(api, path_of(o))]
+    assert there == [f"/api/v1/namespaces/{deployed.name}-{place}" for place in ("system", "jobs", "builds")]
+    assert [o["metadata"]["name"] for o in api.list(f"/api/v1/namespaces/{jobs}/secrets")] == ["mine"]
+    assert [o["metadata"]["name"] for o in api.list(f"/apis/batch/v1/namespaces/{jobs}/jobs")] == ["theirs"]
+    assert "still being deleted" in deployed.undeploy("--yes", "--timeout", "0.1", code=8)  # nobody ends them here
+    assert api.get(f"/api/v1/namespaces/{system}")["metadata"]["deletionTimestamp"]
+
+
+def refusal(act: Callable[[], object]) -> ApiError | None:
+    try:
+        act()
+    except ApiError as error:
+        return error
+    return None
+
+
+def _is_there(api: Api, path: str) -> bool:
+    said = refusal(lambda: api.get(path))
+    assert said is None or said.status == 404
+    return said is None
+
+
+def test_what_is_not_gitdatas_is_not_touched(site: Site) -> None:
+    api, system = site.cluster.api, f"{site.name}-system"
+    api.create("/api/v1/namespaces", {"metadata": {"name": system}})
+    account = {"metadata": {"name": "gitdata-controller", "labels": {"whose": "mine"}}}
+    api.create(f"/api/v1/namespaces/{system}/serviceaccounts", account)
+    said = site.deploy(code=5)
+    assert f"serviceaccount {system}/gitdata-controller" in said
+    assert not _is_there(api, f"/api/v1/namespaces/{site.name}-jobs"), "nothing is changed before all is looked at"
+    api.delete(f"/api/v1/namespaces/{system}/serviceaccounts/gitdata-controller")
+    said = site.deploy()
+    assert f"namespace {system} was there before" in said
+    assert f"kubectl label namespace {system} pod-security.kubernetes.io/enforce=restricted" in said
+    site.undeploy("--yes", "--timeout", "0.1", code=8)
+    assert "deletionTimestamp" not in api.get(f"/api/v1/namespaces/{system}")["metadata"]
+    assert not _is_there(api, f"/apis/apps/v1/namespaces/{system}/deployments/gitdata-controller")
+
+
+def test_two_of_them_in_one_cluster_do_not_meet(deployed: Site) -> None:
+    other = Site(deployed.cluster, deployed.capsys, f"{deployed.name}-b")
+    other.deploy()
+    other.undeploy("--yes", "--keep-namespaces")
+    assert all(_is_there(deployed.cluster.api, path_of(o)) for o in deployed.objects())
+    assert "nothing of gitdata" in other.undeploy("--yes", "--keep-namespaces")
+
+
+def doctor(site: Site, *more: str | Path, code: int = 0) -> dict[str, tuple[str, str]]:
+    """What the doctor finds: check -> (state, text)."""
+    site.capsys.readouterr()
+    words = ["doctor", "--kubernetes", "--json", "--kubeconfig", str(site.cluster.kubeconfig), *site.places]
+    assert main([*words, *map(str, more)]) == code
+    found = json.loads(site.capsys.readouterr().out)["checks"]
+    return {one["name"]: (one["state"], f"{one['text']} {one['hint']}") for one in found}
+
+
+def test_the_doctor_says_what_a_cluster_lacks(site: Site) -> None:
+    found = doctor(site, code=7)
+    assert found["API server"][0] == "ok"
+    assert found["namespaces"] == ("missing", f"there is no Namespace {site.name}-system gitdata deploy makes it")
+    assert found["rights"][0] == "ok", "the administrator may run a controller"
+    assert found["secrets"][0] == "missing"
+    site.deploy()
+    found = doctor(site)
+    assert {name for name, (state, _) in found.items() if state == "ok"} >= {"namespaces", "secrets", "network rules"}
+    assert found["rights"] == ("ok", "the controller may do all 23 things that are needed ")
+    assert "cannot be seen" in found["network rules"][1]
+    assert found["controller"][0] == "hint", "nobody makes pods of Deployments here"
+    assert found["worker image"][0] == "hint"
+    assert f"registry.example/w@{DIGEST}" in found["worker image"][1]
+
+
+def test_the_doctor_sees_rights_and_levels_that_were_changed(deployed: Site) -> None:
+    api, jobs = deployed.cluster.api, f"{deployed.name}-jobs"
+    role = f"{RBAC}/namespaces/{jobs}/roles/gitdata-controller"
+    rules = api.get(role)["rules"]
+    api.patch(role, {"rules": [rule for rule in rules if rule["resources"] != ["pods/log"]]})
+    assert f"the controller may not get pods/log in {jobs}" in doctor(deployed, code=7)["rights"][1]
+    api.patch(role, {"rules": [*rules, {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]})
+    assert "may read Secrets" in doctor(deployed, code=4)["rights"][1]
+    api.patch(role, {"rules": rules})
+    labels = {"pod-security.kubernetes.io/enforce": "baseline"}
+    api.patch(f"/api/v1/namespaces/{jobs}", {"metadata": {"labels": labels}})
+    assert "baseline, not restricted" in doctor(deployed, code=4)["namespaces"][1]
+    deployed.deploy()
+    assert doctor(deployed)["namespaces"][0] == "ok", "deploying again puts it right"
+
+
+def test_the_doctor_says_that_there_is_no_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--kubernetes", "--kubeconfig", str(tmp_path / "none")]) == 10
+    assert "no Kubernetes cluster is configured" in capsys.readouterr().err

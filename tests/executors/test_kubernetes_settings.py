@@ -1,0 +1,31 @@
+"""The operator's own configuration may not hand the system's keys to stages, not even by mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gitdata.controller.config import read_settings
+from gitdata.errors import InvalidInputError
+from gitdata.executors.kubernetes_settings import KubernetesSettings
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'secrets = ["gitdata-store"]',
+        'secrets = ["mine", "gitdata-registry"]',
+        'store_secret = "keys"\nsecrets = ["keys"]',
+        'pull_secrets = ["pull"]\nsecrets = ["pull"]',
+    ],
+)
+def test_the_systems_secrets_cannot_be_listed(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "controller.toml"
+    file.write_text(f"[kubernetes]\n{text}\n")
+    with pytest.raises(InvalidInputError, match="one of gitdata's own"):
+        read_settings(file)
+
+
+def test_others_can() -> None:
+    assert KubernetesSettings(secrets=("mine", "gitdata2")).secrets == ("mine", "gitdata2")
