@@ -32,14 +32,14 @@ _METADATA = ("169.254.169.254", "169.254.170.2", "fd00:ec2::254")
 _REFUSALS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "403 Forbidden", "401 Unauthorized")
 
 
-def open_s3(url: str, options: Mapping[str, str]) -> S3Store:
-    return S3Store(s3_settings(url, options))
+def open_s3(url: str, options: Mapping[str, str], patience: float = 0) -> S3Store:
+    return S3Store(s3_settings(url, options), patience)
 
 
 class S3Store:
-    """Keys are relative to the prefix of the URL."""
+    """Keys are relative to the prefix of the URL. patience: as ``stores.open_store`` has it."""
 
-    def __init__(self, settings: S3Settings) -> None:
+    def __init__(self, settings: S3Settings, patience: float = 0) -> None:
         self.url = settings.url
         self._endpoint = settings.endpoint
         self._prefix = f"{settings.prefix}/" if settings.prefix else ""
@@ -48,8 +48,8 @@ class S3Store:
                 settings.bucket,
                 client_options=cast("ClientConfig", settings.client),
                 retry_config={
-                    "max_retries": 4,
-                    "retry_timeout": timedelta(seconds=20),
+                    "max_retries": 10_000 if patience else 4,  # then time alone is the limit
+                    "retry_timeout": timedelta(seconds=patience or 20),
                     "backoff": {
                         "init_backoff": timedelta(milliseconds=200),
                         "max_backoff": timedelta(seconds=3),

@@ -24,14 +24,17 @@ _LOCAL_OPTIONS = frozenset(
 _NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 
 
-def open_store(url: str, options: Mapping[str, str] = _NO_OPTIONS) -> ObjectStore:
-    """The store of an absolute path, ``file:///…`` or ``s3://bucket/prefix``. Raises InvalidInputError for others."""
+def open_store(url: str, options: Mapping[str, str] = _NO_OPTIONS, *, patience: float = 0) -> ObjectStore:
+    """The store of an absolute path, ``file:///…`` or ``s3://bucket/prefix``. Raises InvalidInputError for others.
+
+    patience: for how many seconds a server that does not answer is asked again, 0 for what suits a person who waits.
+    """
     match = _SCHEME.fullmatch(url)
     if match and match["scheme"].lower() == "s3":
         # Deferred: obstore costs 20 ms to import, and a folder does not need it.
         from gitdata.backends.s3 import open_s3
 
-        return open_s3(url, options)
+        return open_s3(url, options, patience)
     if match and match["scheme"].lower() != "file":
         raise InvalidInputError(
             f"{url}: a remote of the kind {match['scheme']!r} is not supported yet",

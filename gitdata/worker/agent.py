@@ -34,6 +34,7 @@ from gitdata.worker.segments import Segments
 
 FAILED_FOR_GOOD, INFRASTRUCTURE = 1, 200
 _BEAT_SECONDS = 5.0
+_PATIENCE_SECONDS = 300.0  # a store that is away for so long costs no work that is done
 
 
 def main() -> int:
@@ -67,7 +68,7 @@ def _work(work: Path, env: Mapping[str, str], launched: Launched, stop: threadin
         remove_tree(own)
     for folder in (job.scratch, job.objects):
         Path(folder).mkdir(mode=0o700, parents=True)
-    store = open_store(job.store, dict(job.store_options))
+    store = open_store(job.store, dict(job.store_options), patience=_PATIENCE_SECONDS)
     plan = _with_command(_read_plan(store, job), env)
     retried = again or any(env.get(name, "0") not in ("", "0") for name in ("GITDATA_FAILURES", "GITDATA_EVICTIONS"))
     known = _recorded(store, job, plan) if retried else {}
