@@ -168,7 +168,10 @@ def _agent(job: Job, settings: KubernetesSettings, command: tuple[str, ...]) -> 
         "GITDATA_ZONE": job.zone,
         "GITDATA_PLAN": job.plan,
         "GITDATA_SHARDS": str(job.shards),
+        "GITDATA_BACKOFF": str(BACKOFF_PER_INDEX),
         "GITDATA_FLUSH_SECONDS": f"{settings.flush_seconds:g}",
+        # Many pods together tell no more than about ten times a second.
+        "GITDATA_LIVE_SECONDS": f"{max(settings.live_seconds, min(job.workers, job.shards) / 10):g}",
     }
     if command:
         # The cluster puts values of other variables in the place of $(NAME); $$ is a dollar.

@@ -68,6 +68,15 @@ def live_key(zone: str, job: str) -> str:
     return f"{_zone(zone)}/live/{_part(_JOB, job, 'a job name')}"
 
 
+def live_shards_prefix(zone: str, job: str) -> str:
+    """The folder of what a job's workers tell while they work, ending in ``/``."""
+    return f"{live_key(zone, job)}.d/"
+
+
+def live_shard_key(zone: str, job: str, shard: int) -> str:
+    return f"{live_shards_prefix(zone, job)}{shard:d}"
+
+
 def _zone(zone: str) -> str:
     return f"{ROOT}/{_part(_ZONE, zone, 'a trust zone (main or local/<user>)')}"
 

@@ -22,15 +22,16 @@ from typing import Any
 from gitdata.backends.objects import ObjectStore
 from gitdata.backends.stores import open_store
 from gitdata.errors import GitdataError, InvalidInputError
-from gitdata.formats.index import parse_index
-from gitdata.formats.keys import datum_prefix, plan_key
+from gitdata.formats.keys import live_shard_key, plan_key
 from gitdata.formats.plans import parse_plan
 from gitdata.identity import sha256
-from gitdata.model import DatumResult, Failure, RunPlan
+from gitdata.model import RunPlan
 from gitdata.worker.datum import DatumRunner, remove_tree
 from gitdata.worker.job import WorkerJob
 from gitdata.worker.launched import Launched, StoppedError
+from gitdata.worker.live import LiveWriter
 from gitdata.worker.segments import Segments
+from gitdata.worker.shard import DiedError, InHand, Past, in_order, process, recorded
 
 FAILED_FOR_GOOD, INFRASTRUCTURE = 1, 200
 _BEAT_SECONDS = 5.0
@@ -70,40 +71,51 @@ def _work(work: Path, env: Mapping[str, str], launched: Launched, stop: threadin
         Path(folder).mkdir(mode=0o700, parents=True)
     store = open_store(job.store, dict(job.store_options), patience=_PATIENCE_SECONDS)
     plan = _with_command(_read_plan(store, job), env)
-    retried = again or any(env.get(name, "0") not in ("", "0") for name in ("GITDATA_FAILURES", "GITDATA_EVICTIONS"))
-    known = _recorded(store, job, plan) if retried else {}
+    pods = _number(env, "GITDATA_FAILURES") + _number(env, "GITDATA_EVICTIONS")
+    past = recorded(store, job.zone, plan) if again or pods else Past()
+    in_hand = InHand(work / "in-hand", past)
+    key = live_shard_key(job.zone, plan.job, index)
+    live = LiveWriter(store, key, launched.tail, float(env.get("GITDATA_LIVE_SECONDS", "5")))
     segments = Segments(store, job.zone, plan.stage_key, job.flush_seconds)
-    runner = DatumRunner(job, plan, store, launched, segments.flush_if_due)
+
+    def began(datum: str, tries: int) -> None:
+        in_hand.begin(datum)
+        live.began(datum, tries)
+
+    runner = DatumRunner(job, plan, store, launched, segments.flush_if_due, began)
+    last_pod = _number(env, "GITDATA_FAILURES") >= _number(env, "GITDATA_BACKOFF", 2)
     counts = {"processed": 0, "failed": 0, "recovered": 0}
     try:
-        for datum in plan.datums[index :: job.shards]:
+        for datum in in_order(plan.datums[index :: job.shards], past):
             if stop.is_set():
                 raise StoppedError(died=False)
-            bad = known.get(datum.id)
+            result, bad = None, past.ended.get(datum.id)
             if bad is None:
-                try:
-                    result = runner.process(datum)
-                except StoppedError as error:
-                    if error.died:
-                        segments.add(_died(datum.id, plan))
-                    raise
+                result = process(datum, plan, runner, past, last_pod=last_pod)
                 segments.add(result)
+                in_hand.done()
                 bad = result.failure is not None
                 counts["recovered"] += result.recovered
-                _tell(
-                    datum=datum.id,
-                    failed=bad,
-                    recovered=result.recovered,
-                    down=runner.stager.bytes_down,
-                    up=runner.outputs.bytes_up,
-                )
             counts["processed"] += 1
             counts["failed"] += bad
+            down, up = runner.stager.bytes_down, runner.outputs.bytes_up
+            live.tell(**counts, datum="", bytes_down=down, bytes_up=up)
+            if result is not None:
+                _tell(datum=datum.id, failed=bad, recovered=result.recovered, down=down, up=up)
+    except DiedError as error:
+        segments.add(error.result)
+        raise
     finally:
         segments.flush()
+        live.close()
     # The pod's last words, which the executor adds up for people.
     words = json.dumps({**counts, "down": runner.stager.bytes_down, "up": runner.outputs.bytes_up})
     return (FAILED_FOR_GOOD if counts["failed"] else 0), words
+
+
+def _number(env: Mapping[str, str], name: str, default: int = 0) -> int:
+    text = env.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() else default
 
 
 def _job(work: Path, env: Mapping[str, str]) -> WorkerJob:
@@ -147,27 +159,6 @@ def _with_command(plan: RunPlan, env: Mapping[str, str]) -> RunPlan:
         return plan
     command = tuple(str(word) for word in json.loads(env["GITDATA_COMMAND"]))
     return replace(plan, stage=replace(plan.stage, transform=replace(transform, cmd=command)))
-
-
-def _recorded(store: ObjectStore, job: WorkerJob, plan: RunPlan) -> dict[str, bool]:
-    """The datums that an earlier pod of this job has ended: id -> whether it failed for good."""
-    found: dict[str, bool] = {}
-    for info in store.list(datum_prefix(job.zone, plan.stage_key)):
-        for result in parse_index(store.read(info.key)).results:
-            failure = result.failure
-            if result.job == plan.job and (failure is None or failure.kind != "infrastructure"):
-                found[result.datum] = failure is not None
-    return found
-
-
-def _died(datum: str, plan: RunPlan) -> DatumResult:
-    """The result of a datum that took its container along. It is not tried again: memory does not grow by itself."""
-    asked = dict(plan.stage.resources)
-    limit = asked.get("limits.memory") or asked.get("requests.memory")
-    words = "the command's container was ended from outside while it ran, most likely for want of memory"
-    hint = f" (it may use {limit})" if limit else ""
-    failure = Failure("user", f"{words}{hint}; raise resource_limits.memory", 137)
-    return DatumResult(datum, failure=failure, job=plan.job)
 
 
 def _tell(**event: Any) -> None:

@@ -39,42 +39,70 @@ class Try:
     recovered: bool = False
 
 
+def _no_matter(datum: str, tries: int) -> None:
+    """Nobody needs to know."""
+
+
 class DatumRunner:
-    """Works through datums one at a time. idle: called about once a second while a command runs."""
+    """Works through datums one at a time. idle: called about once a second while a command runs.
+
+    began: called before each try with the datum's id and the number of the try.
+    """
 
     def __init__(
-        self, job: WorkerJob, plan: RunPlan, store: ObjectStore, sandbox: Runner, idle: Callable[[], None]
+        self,
+        job: WorkerJob,
+        plan: RunPlan,
+        store: ObjectStore,
+        sandbox: Runner,
+        idle: Callable[[], None],
+        began: Callable[[str, int], None] = _no_matter,
     ) -> None:
         self._job, self._plan, self._store, self._sandbox, self._idle = job, plan, store, sandbox, idle
+        self._began = began
+        self._log, self._tries, self._started = Tail(), 0, 0  # of the datum in hand
         self._scratch = Path(job.scratch)
         self._owner = None if job.uid is None else (job.uid, job.uid if job.gid is None else job.gid)
         self.stager = Stager(store, Path(job.objects), plan.datums, self._owner)
         self.outputs = OutputStore(store)
 
-    def process(self, datum: Datum) -> DatumResult:
-        """Try a datum until it succeeds or its tries are used up. Raises RemoteError, MachineError, OSError."""
-        started = _now()
-        log = Tail()
+    def process(self, datum: Datum, tried: int = 0) -> DatumResult:
+        """Try a datum until it succeeds or its tries are used up, ``tried`` of them already by others.
+
+        Raises RemoteError, MachineError, OSError.
+        """
+        self._started = _now()
+        log = self._log = Tail()
         last: Try | None = None
-        tries = 0
+        tries = self._tries = tried
+        most = max(tried + 1, self._plan.stage.datum_tries)
         try:
-            while tries < max(1, self._plan.stage.datum_tries):
+            while tries < most:
                 tries += 1
+                self._tries = tries
+                self._began(datum.id, tries)
                 if last is not None and last.failure is not None:
                     log.add(f"gitdata: {last.failure.message}; try {tries}\n".encode(errors="replace"))
-                last = self._try(datum, log, final=tries >= self._plan.stage.datum_tries)
+                last = self._try(datum, log, final=tries >= most)
                 if last.failure is None:
                     break
             result = self._result(datum, last)
         except (MissingDataError, InvalidInputError) as error:
             # The inputs cannot be had: another attempt may find them, this worker's next datum may have its own.
             result = DatumResult(datum.id, failure=Failure("infrastructure", error.message))
+        return self._told(result)
+
+    def lost(self, datum: Datum, judge: Callable[[int], Failure]) -> DatumResult:
+        """The result of the datum in hand, whose try nobody saw end. judge: what that means after so many tries."""
+        return self._told(DatumResult(datum.id, failure=judge(self._tries)))
+
+    def _told(self, result: DatumResult) -> DatumResult:
         return replace(
             result,
-            tries=max(1, tries),
-            started=started,
+            tries=max(1, self._tries),
+            started=self._started,
             finished=_now(),
-            log=self._store_log(log.bytes()),
+            log=self._store_log(self._log.bytes()),
             job=self._plan.job,
         )
 

@@ -40,6 +40,11 @@ class Launched:
     def __init__(self, work: Path, stop: Event) -> None:
         self._pfs, self._tmp, self._ctl = work / "pfs", work / "tmp", work / "ctl"
         self._stop = stop
+        self._name = ""  # of the order that is being carried out
+
+    def tail(self, most: int) -> bytes:
+        """The end of what the running command has printed, b"" if none runs. May be called by another thread."""
+        return self._printed(self._name)[-most:] if self._name else b""
 
     def run(self, box: Box, log: Tail, idle: Callable[[], None] = lambda: None) -> Exit:
         """Run one command to its end; what it printed goes to ``log``. ``idle`` is called about once a second.
@@ -80,13 +85,18 @@ class Launched:
             return Exit(127, error="cannot run the command: a NUL byte in an argument or variable")
         if box.stdin:
             self._write(f"in.{name}", box.stdin.encode(errors="surrogateescape"))
+        self._name = name
         self._write("next", b"".join(field.encode(errors="surrogateescape") + b"\0" for field in fields))
         try:
             answer, _, printed = self._wait(f"done.{name}", idle).partition("\n")
             newest = int(printed) // LOG_BYTES % 2 if printed.isascii() and printed.isdecimal() else 0
             for part in (1 - newest, newest):
                 log.add(self._read(f"log.{name}.{part}", 4 * LOG_BYTES) or b"")
+        except StoppedError:
+            log.add(self._printed(name))
+            raise
         finally:
+            self._name = ""
             for left in (f"in.{name}", f"done.{name}", f"log.{name}.0", f"log.{name}.1"):
                 self._remove(left)
         kind, _, text = answer.partition(" ")
@@ -95,6 +105,18 @@ class Launched:
         if kind in ("timeout", "error"):
             return Exit(127, timeout=kind == "timeout", error="" if kind == "timeout" else text or "it did not run")
         raise MachineError(f"the launcher's answer cannot be read: {answer[:100]!r}")
+
+    def _printed(self, name: str) -> bytes:
+        """What a command without an end has printed so far: the file that changed last is the newer part."""
+        parts = [f"log.{name}.{part}" for part in (0, 1)]
+        parts.sort(key=self._changed)
+        return b"".join(self._read(part, 4 * LOG_BYTES) or b"" for part in parts)
+
+    def _changed(self, name: str) -> int:
+        try:
+            return (self._ctl / name).lstat().st_mtime_ns
+        except OSError:
+            return 0
 
     def _wait(self, name: str, idle: Callable[[], None]) -> str:
         pause, since = _SHORTEST, time.monotonic()

@@ -16,6 +16,7 @@ from executors.bench import Bench
 from executors.conformance import EACH, Conformance
 from gitdata.errors import InvalidInputError
 from gitdata.executors.base import Executor
+from gitdata.executors.live import read_shards
 from gitdata.model import CrossInput, PfsInput, RunPlan, Secret
 from helpers.machine import Repo
 from helpers.pods import Pod, PodExecutor, compile_launcher
@@ -160,6 +161,86 @@ def test_a_container_that_dies_under_a_datum_fails_it(pod: MakePod, bench: Bench
     (result,) = bench.results(plan)[0]
     assert result.failure is not None
     assert (result.failure.kind, result.failure.exit_code) == ("user", 137)
+
+
+def died(pod: Pod, begun: str = "pfs/out/begun") -> None:
+    """Wait until the command has begun, and end its container as the kernel does, for want of memory."""
+    until(lambda: (pod.work / begun).exists())
+    assert pod.user is not None
+    pod.user.kill()
+    pod.wait()
+
+
+def test_a_datum_that_dies_is_tried_by_the_next_pod_and_keeps_no_other_waiting(
+    launcher: Path, pod: MakePod, bench: Bench, tmp_path: Path
+) -> None:
+    script = "echo $in; touch /pfs/out/begun; case $in in *f0) sleep 60;; esac"
+    first, plan = pod(script, count=3, datum_tries=2)
+    died(first)
+    (result,) = bench.results(plan)[0]
+    assert result.failure is not None
+    assert (result.failure.kind, result.failure.exit_code, result.tries) == ("infrastructure", 137, 1)
+    assert bench.store.read(f"gitdata/v1/main/logs/{result.log}") == b"/pfs/in/f0\n"
+    second = Pod(launcher, tmp_path / "second", {**first.env, "GITDATA_FAILURES": "1"})
+    second.start()
+    until(lambda: (second.work / "pfs/in/f0").exists())  # the others came first
+    died(second)
+    failed = [r for r in bench.results(plan)[0] if r.failure is not None and r.failure.kind == "user"]
+    assert [(r.tries, r.failure and r.failure.exit_code) for r in failed] == [(2, 137)]
+    third = Pod(launcher, tmp_path / "third", {**first.env, "GITDATA_FAILURES": "2"})
+    third.start()
+    assert third.wait() == 1  # nothing is left to do
+    assert sorted(r.failure is None for r in bench.results(plan)[0]) == [False, False, True, True]
+
+
+def test_the_last_pod_of_a_shard_has_the_last_word(launcher: Path, pod: MakePod, bench: Bench, tmp_path: Path) -> None:
+    first, plan = pod("touch /pfs/out/begun; sleep 60", datum_tries=9)
+    died(first)
+    last = Pod(launcher, tmp_path / "last", {**first.env, "GITDATA_FAILURES": "2"})
+    last.start()
+    died(last)
+    kinds = [r.failure and (r.failure.kind, r.tries) for r in bench.results(plan)[0]]
+    assert sorted(k for k in kinds if k) == [("infrastructure", 1), ("user", 2)]
+
+
+def test_a_datum_that_ends_the_agent_each_time_is_given_up(pod: MakePod, bench: Bench) -> None:
+    running, plan = pod("touch /pfs/out/begun; case $in in *f0) sleep 60;; esac", count=2)
+    for _ in range(3):
+        until(lambda: (running.work / "pfs/in/f0").exists() and (running.work / "pfs/out/begun").exists())
+        assert running.agent is not None
+        running.agent.kill()
+        running.agent.wait()
+        (running.work / "pfs/out/begun").unlink()
+        running.start_agent()
+    assert running.wait() == 1
+    failures = {r.datum: r.failure for r in bench.results(plan)[0]}
+    (words,) = [f.message for f in failures.values() if f is not None]
+    assert len(failures) == 2
+    assert "was ended 3 times while it worked on this datum" in words
+
+
+def test_how_far_a_shard_is_and_what_it_prints_can_be_seen_while_it_runs(
+    launcher: Path, pod: MakePod, bench: Bench, tmp_path: Path
+) -> None:
+    script = "case $in in *f0) exit 3;; *f1) echo working; sleep 60;; esac"
+    made, plan = pod("true")
+    made.wait()
+    assert list(bench.store.list("gitdata/v1/main/live/")) == []  # it was quick
+    plan = bench.plan(
+        PodExecutor(launcher, bench.url, tmp_path / "none"),
+        bench.stage(script, input=EACH),
+        {"in": bench.input({f"f{i}": b"" for i in range(3)})},
+    )
+    job = bench.job(plan)
+    running = Pod(launcher, tmp_path / "live", {**made.env, "GITDATA_PLAN": job.plan, "GITDATA_LIVE_SECONDS": "0.2"})
+    running.start()
+    try:
+        until(lambda: (found := read_shards(bench.store, "main", job.name)) and found[0].tail)
+        (shard,) = read_shards(bench.store, "main", job.name).values()
+        assert (shard.processed, shard.failed, shard.tries, shard.tail) == (1, 1, 1, "working\n")
+        assert shard.datum == plan.datums[1].id
+    finally:
+        running.kill()
 
 
 def test_a_pod_that_is_asked_to_end_fails_nothing(pod: MakePod, bench: Bench) -> None:
