@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gitdata import errors
+from gitdata.backends.builders import ImageSettings
 from gitdata.commands.verbs import VERBS
 from gitdata.controller.config import ControllerSettings, MailSettings
 
@@ -82,7 +83,9 @@ def test_a_command_in_a_document_exists(document: str, line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "kind"), [("[controller]", ControllerSettings), ("[mail]", MailSettings)], ids=["controller", "mail"]
+    ("section", "kind"),
+    [("[controller]", ControllerSettings), ("[images]", ImageSettings), ("[mail]", MailSettings)],
+    ids=["controller", "images", "mail"],
 )
 def test_the_controllers_settings_and_their_defaults(section: str, kind: type) -> None:
     documented: dict[str, object] = {}
@@ -91,7 +94,9 @@ def test_the_controllers_settings_and_their_defaults(section: str, kind: type) -
         inside = cells[0] == section if cells[0] else inside
         if inside and len(cells) == 4:
             documented[cells[1]] = json.loads(cells[2])
-    real = {f.name: list(f.default) if isinstance(f.default, tuple) else f.default for f in dataclasses.fields(kind)}
+    real = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(kind()).items()
+    }
     assert documented == real
 
 

@@ -53,7 +53,7 @@ _BROKEN = re.compile(
 class ImageSettings:
     """``[images]`` of the controller's configuration. registry: where folder images go, ``registry.example/team``.
 
-    builder: ``auto``, one of BUILDERS, or ``cluster`` (a Job). options: of every build, as the builder takes them.
+    builder: ``auto``, one of BUILDERS, ``cluster`` (a Job) or ``none``. options: of every build, as that takes them.
     args: build arguments, part of the image's identity. allowed: where stages may take images from, () for anywhere.
     mirrors: host -> base URL of its API. logins: a Docker ``config.json``, "" for none.
     build_seconds: after which a build is ended. at_once: how many builds run at the same time.

@@ -39,6 +39,10 @@ _HERE = ("localhost", "127.0.0.1", "::1")
 _KNOWN_API = {"docker.io": "https://registry-1.docker.io"}  # the one registry whose API has another host
 
 
+class NoImageError(InvalidInputError):
+    """The registry says that it has no such image."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """``host/path:tag@digest``; tag and digest may be empty."""
@@ -108,6 +112,14 @@ def resolve(text: str, registries: Registries) -> Reference:
     elif kind not in _MANIFESTS:
         raise InvalidInputError(f"image {text}: its registry calls it {kind[:80]!r}, which is no image")
     return Reference(reference.host, reference.path, reference.tag, digest)
+
+
+def find(text: str, registries: Registries) -> Reference | None:
+    """As ``resolve``; None where the registry says that it has no such image. Raises as ``resolve``."""
+    try:
+        return resolve(text, registries)
+    except NoImageError:
+        return None
 
 
 def image_command(reference: Reference, registries: Registries) -> tuple[str, ...]:
@@ -184,7 +196,7 @@ class _Asked:
             return status, headers, body
         words = _words(body)
         if status == 404:
-            raise InvalidInputError(f"{name}: its registry has no such image{words}")
+            raise NoImageError(f"{name}: its registry has no such image{words}")
         if status in (401, 403):
             hint = "give the controller and the namespace a login for it (pull secrets)"
             raise InvalidInputError(f"{name}: its registry refuses it{words}", hint=hint)

@@ -1,0 +1,105 @@
+"""``gitdata images …`` as a person or CI runs it: a real builder, a real registry."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from cluster.registry import Registry
+from helpers.machine import Program, Repo
+from helpers.registries import base_image
+from helpers.specs import spec
+
+DOCKERFILE = "FROM scratch\nARG FLAVOUR\nCOPY . /code\n"
+POINTER = "outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e.dir\n  size: 0\n  nfiles: 0\n  hash: md5\n  path: images\n"
+
+
+@pytest.fixture
+def staged(repo: Repo) -> Repo:
+    """Two stages of one folder, one of another, one of an image reference."""
+    repo.write("images.dvc", POINTER)
+    for name, image in (("first", "a"), ("second", "a"), ("third", "b")):
+        change = {"pipeline__name": name, "transform__image": f"stage-images/{image}"}
+        repo.write(f"stages/{name}.json", json.dumps(spec(**change)))
+        repo.write(f"stage-images/{image}/Dockerfile", DOCKERFILE)
+        repo.write(f"stage-images/{image}/code", f"{uuid4()}\n")
+    named = spec(pipeline__name="fourth", transform__image="registry.example/x:1")
+    repo.write("stages/fourth.json", json.dumps(named))
+    repo.commit("stages")
+    return repo
+
+
+@pytest.fixture
+def config(image_registry: Registry, tmp_path: Path) -> Path:
+    file = tmp_path / "controller.toml"
+    registry = f"{image_registry.host}/{uuid4().hex[:8]}"
+    file.write_text(f'[images]\nregistry = "{registry}"\nbuilder = "buildah"\nargs = {{ FLAVOUR = "x" }}\n')
+    return file
+
+
+def images(gitdata: Program, config: Path, *more: str) -> dict[str, tuple[str, str | None]]:
+    """Stage -> reference and digest, as ``list`` says."""
+    found = gitdata.json("images", "list", "--config", config, *more)
+    return {one["stage"]: (one["reference"], one["digest"]) for one in found["images"]}
+
+
+def test_push_builds_what_is_not_there_and_says_by_which_digest(staged: Repo, gitdata: Program, config: Path) -> None:
+    before = images(gitdata, config)
+    assert set(before) == {"first", "second", "third"}
+    assert before["first"] == before["second"] != before["third"]
+    assert {digest for _, digest in before.values()} == {None}
+    done = gitdata("images", "push", "--config", config)
+    lines = done.stdout.splitlines()
+    assert [line.partition("@")[0] for line in lines] == [before["first"][0], before["third"][0]]
+    assert "fourth: runs registry.example/x:1, which is no folder of this commit" in done.stderr
+    after = images(gitdata, config)
+    assert {f"{reference}@{digest}" for reference, digest in after.values()} == set(lines)
+    again = gitdata("images", "push", "--config", config)
+    assert again.stdout == done.stdout
+    assert "built in" not in again.stderr
+    assert again.stderr.count("is there already") == 2
+
+
+def test_only_the_stages_that_are_named_at_any_commit(staged: Repo, gitdata: Program, config: Path) -> None:
+    old = staged.head()
+    staged.write("stage-images/b/code", "newer\n")
+    staged.commit("newer")
+    [line] = gitdata("images", "push", "third", "--rev", old, "--config", config).stdout.splitlines()
+    assert images(gitdata, config, "--rev", old)["third"][1] == line.partition("@")[2]
+    now = images(gitdata, config)
+    assert now["third"][1] is None
+    assert now["first"][1] is None
+    table = gitdata("images", "list", "--config", config).stdout.splitlines()
+    assert re.split(r"\s{2,}", table[0].strip()) == ["STAGE", "FOLDER", "REFERENCE", "DIGEST"]
+    assert table[1].endswith("not built")
+
+
+def test_build_pushes_nothing_and_needs_no_registry(staged: Repo, gitdata: Program, config: Path) -> None:
+    done = gitdata("images", "build", "first", "--config", config)
+    assert done.stdout == f"{images(gitdata, config)['first'][0]}\n"
+    assert "built in" in done.stderr
+    assert images(gitdata, config)["first"][1] is None
+    assert gitdata("images", "build", "third").stdout.startswith("localhost/b:")
+
+
+def test_what_goes_wrong_is_told(staged: Repo, gitdata: Program, config: Path, tmp_path: Path) -> None:
+    assert "no stage is named nobody" in gitdata("images", "build", "nobody", code=2).stderr
+    assert "no registry is named" in gitdata("images", "list", code=2).stderr
+    assert "takes no stages" in gitdata("images", "push", "first", "--system", "--config", config, code=2).stderr
+    gone = gitdata("images", "list", "--registry", "127.0.0.1:1/team", code=7)
+    assert "cannot be reached" in gone.stderr
+    staged.write("stage-images/a/Dockerfile", f"FROM {base_image()}\nRUN echo the model is missing; exit 4\n")
+    assert "stage-images/a: what is not committed is not in its image" in gitdata("images", "build").stderr
+    staged.commit("broken")
+    broken = gitdata("images", "push", "first", "--config", config, code=4)
+    assert "the model is missing" in broken.stderr
+    [log] = re.findall(r"all it said is in (\S+)", broken.stderr)
+    assert "the model is missing" in Path(log).read_text()
+    staged.git("rm", "-q", "stage-images/a/Dockerfile")
+    staged.commit("gone")
+    assert "has no Dockerfile" in gitdata("images", "list", "--config", config, code=4).stderr
+    assert "no such commit" in gitdata("images", "list", "--config", config, cwd=tmp_path, code=3).stderr
