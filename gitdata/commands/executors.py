@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gitdata.backends.builders import LocalBuilder
+from gitdata.backends.stores import open_store
+from gitdata.backends.stores import open_store
 from gitdata.controller.config import Settings
 from gitdata.errors import InvalidInputError
 from gitdata.executors.base import Executor
+from gitdata.executors.kubernetes_settings import KubernetesSettings
 from gitdata.executors.local import LocalExecutor
+
+if TYPE_CHECKING:
+    from gitdata.executors.kubernetes_build import ClusterBuilder
 
 
 @contextmanager
@@ -42,24 +49,37 @@ def _kubernetes(
 ) -> Iterator[Executor]:
     from gitdata.executors.kubernetes import KubernetesExecutor  # half a second: only where a cluster is used
 
-    if not settings.kubernetes.worker_image:
+    cluster = replace(settings.kubernetes, store_url=remote, store_options=settings.remote)
+    if not cluster.worker_image:
         raise InvalidInputError(
             "the configuration names no worker image for the pods",
             hint="set worker_image in [kubernetes]; `gitdata images push --system` prints it",
         )
-    builds = bool(settings.images.registry) and settings.images.builder != "none"
-    builder = LocalBuilder(settings.images, logs=cache / "builds", say=say) if builds else None
-    executor = KubernetesExecutor(
-        replace(settings.kubernetes, store_url=remote, store_options=settings.remote),
-        kubeconfig=kubeconfig,
-        context=context,
-        logins=Path(settings.images.logins) if settings.images.logins else None,
-        images=settings.images,
-        builder=builder,
-    )
-    try:
-        yield executor
-    finally:
-        executor.close()
+    with ExitStack() as stack:
+        builder: LocalBuilder | ClusterBuilder | None = None
+        if settings.images.registry and settings.images.builder == "cluster":
+            builder = _cluster_builder(settings, cluster, kubeconfig, context, say)
+        elif settings.images.registry and settings.images.builder != "none":
+            builder = LocalBuilder(settings.images, logs=cache / "builds", say=say)
         if builder is not None:
-            builder.close()
+            stack.enter_context(closing(builder))
+        executor = KubernetesExecutor(
+            cluster,
+            kubeconfig=kubeconfig,
+            context=context,
+            logins=Path(settings.images.logins) if settings.images.logins else None,
+            images=settings.images,
+            builder=builder,
+        )
+        yield stack.enter_context(closing(executor))
+
+
+def _cluster_builder(
+    settings: Settings, cluster: KubernetesSettings, kubeconfig: str, context: str, say: Callable[[str], None]
+) -> ClusterBuilder:
+    from gitdata.backends.kube import Cluster, Kube
+    from gitdata.executors.kubernetes_build import ClusterBuilder
+
+    kube = Kube(Cluster(settings.builds.namespace, kubeconfig, context))
+    store = open_store(cluster.store_url, cluster.store_options)
+    return ClusterBuilder(kube, store, settings.builds, cluster, settings.images, say=say)

@@ -15,6 +15,8 @@ from typing import Any
 
 from gitdata.backends.builders import ImageSettings
 from gitdata.errors import InvalidInputError
+from gitdata.executors.kubernetes_build_manifest import BuildSettings
+from gitdata.executors.kubernetes_build_manifest import BuildSettings
 from gitdata.executors.kubernetes_settings import KubernetesSettings
 
 _MOST = 1_000_000  # also keeps out infinity and what is no number
@@ -68,7 +70,9 @@ class Settings:
     controller: ControllerSettings = ControllerSettings()
     mail: MailSettings = MailSettings()
     executor: ExecutorSettings = ExecutorSettings()
+    builds: BuildSettings = field(default_factory=BuildSettings)
     images: ImageSettings = field(default_factory=ImageSettings)
+    builds: BuildSettings = field(default_factory=BuildSettings)
     kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
     remote: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -82,7 +86,7 @@ def read_settings(path: Path | None) -> Settings:
         body = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path}: not TOML: {error}") from error
-    unknown = set(body) - {"controller", "executor", "images", "kubernetes", "mail", "remote", "secrets"}
+    unknown = set(body) - {"builds", "controller", "executor", "images", "kubernetes", "mail", "remote", "secrets"}
     if unknown:
         raise InvalidInputError(f"{path}: unknown section [{sorted(unknown)[0]}]", hint="see docs/configuration.md")
     for name, section in body.items():
@@ -92,6 +96,8 @@ def read_settings(path: Path | None) -> Settings:
         controller=_section(path, "controller", ControllerSettings, body.get("controller", {})),
         mail=_section(path, "mail", MailSettings, body.get("mail", {})),
         executor=_section(path, "executor", ExecutorSettings, body.get("executor", {})),
+        builds=_section(path, "builds", BuildSettings, body.get("builds", {})),
+        builds=_section(path, "builds", BuildSettings, body.get("builds", {})),
         images=_section(path, "images", ImageSettings, body.get("images", {})),
         kubernetes=_section(path, "kubernetes", KubernetesSettings, body.get("kubernetes", {}), _NOT_OF_THE_FILE),
         remote={str(k): str(v).lower() if isinstance(v, bool) else str(v) for k, v in body.get("remote", {}).items()},
