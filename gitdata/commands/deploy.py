@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gitdata import __version__
 from gitdata.backends.kube import Cluster, Kube
 from gitdata.backends.registry import Registries, read_logins, resolve
 from gitdata.commands.terminal import printable, say
@@ -42,6 +41,8 @@ from gitdata.executors.kubernetes_deploy import (
 )
 from gitdata.executors.kubernetes_secrets import check_git_url, git_secret, registry_secret, store_keys, store_options
 from gitdata.executors.kubernetes_settings import KubernetesSettings
+from gitdata.executors.system_images import SYSTEM as SYSTEM_IMAGES
+from gitdata.executors.system_images import system_reference
 from gitdata.formats.dvcconfig import remotes
 from gitdata.formats.manifests import dump_manifests
 
@@ -55,8 +56,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--registry", default="", metavar="PREFIX", help="where folder images go: registry.example/team"
     )
-    parser.add_argument("--controller-image", default="", metavar="REF", help="default: PREFIX/gitdata-controller")
-    parser.add_argument("--worker-image", default="", metavar="REF", help="default: PREFIX/gitdata-worker")
+    for name in SYSTEM_IMAGES:
+        what = f"default: PREFIX/gitdata-{name}, as `gitdata images push --system` names it"
+        parser.add_argument(f"--{name}-image", default="", metavar="REF", help=what)
     parser.add_argument("--registry-login", type=Path, metavar="FILE", help="a Docker config.json with logins")
     parser.add_argument("--git-key", type=Path, metavar="FILE", help="private key for an ssh URL")
     parser.add_argument(
@@ -136,6 +138,7 @@ def _wanted(args: argparse.Namespace, places: Places) -> tuple[Wanted, bool]:
         remote=args.remote,
         controller_image=_pinned(args, settings, "controller"),
         worker_image=_pinned(args, settings, "worker"),
+        builder_image=_pinned(args, settings, "builder") if images.get("builder") == "cluster" else "",
         settings=raw,
         remote_options=options,
         endpoint=store.endpoint,
@@ -188,11 +191,11 @@ def _pinned(args: argparse.Namespace, settings: Settings, which: str) -> str:
     """A system image by digest, so that a tag that moves changes nothing on the cluster. Raises as ``resolve``."""
     given: str = getattr(args, f"{which}_image")
     prefix: str = args.registry or settings.images.registry
-    if not given and which == "worker":
-        given = settings.kubernetes.worker_image
+    if not given:
+        given = {"worker": settings.kubernetes.worker_image, "builder": settings.builds.image}.get(which, "")
     if not given and not prefix:
         raise UsageError(
-            f"which image is the {which}?", hint=f"give --{which}-image, or --registry where both of them are"
+            f"which image is the {which}?", hint=f"give --{which}-image, or --registry where all of them are"
         )
     logins = args.registry_login or (Path(settings.images.logins) if settings.images.logins else None)
     asked = Registries(
@@ -200,7 +203,7 @@ def _pinned(args: argparse.Namespace, settings: Settings, which: str) -> str:
         logins=read_logins(logins) if logins else None,
         platform=settings.images.platform,
     )
-    return resolve(given or f"{prefix.rstrip('/')}/gitdata-{which}:{__version__}", asked).pinned
+    return resolve(given or system_reference(prefix, which, platform=settings.images.platform), asked).pinned
 
 
 def _variable(name: str | None) -> str:

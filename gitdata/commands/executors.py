@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from gitdata.backends.builders import LocalBuilder
 from gitdata.backends.stores import open_store
-from gitdata.backends.stores import open_store
 from gitdata.controller.config import Settings
 from gitdata.errors import InvalidInputError
 from gitdata.executors.base import Executor

@@ -16,7 +16,6 @@ from typing import Any
 from gitdata.backends.builders import ImageSettings
 from gitdata.errors import InvalidInputError
 from gitdata.executors.kubernetes_build_manifest import BuildSettings
-from gitdata.executors.kubernetes_build_manifest import BuildSettings
 from gitdata.executors.kubernetes_settings import KubernetesSettings
 
 _MOST = 1_000_000  # also keeps out infinity and what is no number
@@ -72,7 +71,6 @@ class Settings:
     executor: ExecutorSettings = ExecutorSettings()
     builds: BuildSettings = field(default_factory=BuildSettings)
     images: ImageSettings = field(default_factory=ImageSettings)
-    builds: BuildSettings = field(default_factory=BuildSettings)
     kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
     remote: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -96,7 +94,6 @@ def read_settings(path: Path | None) -> Settings:
         controller=_section(path, "controller", ControllerSettings, body.get("controller", {})),
         mail=_section(path, "mail", MailSettings, body.get("mail", {})),
         executor=_section(path, "executor", ExecutorSettings, body.get("executor", {})),
-        builds=_section(path, "builds", BuildSettings, body.get("builds", {})),
         builds=_section(path, "builds", BuildSettings, body.get("builds", {})),
         images=_section(path, "images", ImageSettings, body.get("images", {})),
         kubernetes=_section(path, "kubernetes", KubernetesSettings, body.get("kubernetes", {}), _NOT_OF_THE_FILE),

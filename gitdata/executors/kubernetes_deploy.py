@@ -57,7 +57,8 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """controller_image, worker_image: by digest. settings: the user's file, section by section, as TOML has it.
+    """controller_image, worker_image, builder_image: by digest; without the last nothing is built on the cluster.
+    settings: the user's file, section by section, as TOML has it.
 
     remote_options: DVC's keys that pods may see. endpoint: of the object store, "" for AWS. store_cidrs: where it is,
     () for what the endpoint tells. secrets: name -> key -> value. env: of the controller. owner: of the jobs.
@@ -67,6 +68,7 @@ class Wanted:
     remote: str
     controller_image: str
     worker_image: str
+    builder_image: str = ""
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     remote_options: Mapping[str, str] = field(default_factory=dict)
     endpoint: str = ""
@@ -132,6 +134,11 @@ def configuration(base: str, wanted: Wanted) -> str:
     if REGISTRY in wanted.secrets:
         cluster["pull_secrets"] = list(dict.fromkeys([*cluster.get("pull_secrets", ()), REGISTRY]))
         sections.setdefault("images", {})["logins"] = "/etc/gitdata/registry/config.json"
+    if wanted.builder_image:
+        builds = sections.setdefault("builds", {})
+        builds |= {"namespace": wanted.places.builds, "image": wanted.builder_image}
+        if REGISTRY in wanted.secrets:
+            builds |= {"push_secret": REGISTRY, "pull_secret": REGISTRY}
     if wanted.remote_options:
         sections["remote"] = dict(sorted(wanted.remote_options.items()))
     else:

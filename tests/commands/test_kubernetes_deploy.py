@@ -68,6 +68,7 @@ class Site:
             *("deploy", "--git", "https://git.example/team/project.git", "--remote", "s3://bucket/data"),
             *("--registry", "registry.example/team", "--no-wait"),
             *("--controller-image", f"registry.example/c@{DIGEST}", "--worker-image", f"registry.example/w@{DIGEST}"),
+            *("--builder-image", f"registry.example/b@{DIGEST}"),
             *("--git-token-env", "THE_TOKEN", "--mail-key-env", "THE_MAIL_KEY", *more),
             code=code,
         )

@@ -115,6 +115,17 @@ def test_the_configuration_is_the_users_with_what_deploy_knows() -> None:
     }
 
 
+def test_builds_on_the_cluster_have_their_image_namespace_and_login() -> None:
+    wanted = replace(WANTED, builder_image=f"registry.example/b@{DIGEST}", places=Places("s", "j", "b"))
+    assert config(rendered(wanted, builds=True))["builds"] == {
+        "namespace": "b",
+        "image": f"registry.example/b@{DIGEST}",
+        "push_secret": "gitdata-registry",
+        "pull_secret": "gitdata-registry",
+    }
+    assert "builds" not in config(rendered())
+
+
 def test_without_keys_no_secret_is_asked_for() -> None:
     assert config(rendered(replace(WANTED, secrets={})))["kubernetes"]["store_secret"] == ""
 
