@@ -28,6 +28,7 @@ DATA_FILES = {
     "gitdata/_share/k8s-jobs/base/rbac.yaml",
     "gitdata/_share/k8s-jobs/builds/builds.yaml",
     "gitdata/_share/k8s-jobs/builds/kustomization.yaml",
+    "gitdata/_share/k8s-jobs/job-template.yaml",
     "gitdata/_share/k8s-jobs/overlays/laptop/config.yaml",
     "gitdata/_share/k8s-jobs/overlays/laptop/controller.yaml",
     "gitdata/_share/k8s-jobs/overlays/laptop/kustomization.yaml",
