@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gitdata.backends.registry import Registries, parse_reference, read_logins, resolve
+from gitdata.backends.registry import Registries, find, image_command, parse_reference, read_logins, resolve
 from gitdata.errors import InvalidInputError, RemoteError
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -23,18 +23,23 @@ BASIC = "Basic " + base64.b64encode(b"me:secret").decode()
 
 @dataclass
 class Registry:
-    """images: tag -> (media type, bytes). login: "", "basic" or "bearer". seen: (path, Authorization)."""
+    """images: tag or digest -> (media type, bytes), blobs too. login: "", "basic" or "bearer".
+
+    moved: digest of a blob -> where it is. seen: (path, Authorization).
+    """
 
     host: str = ""
     images: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     login: str = ""
     seen: list[tuple[str, str]] = field(default_factory=list)
     realm: str = ""
+    moved: dict[str, str] = field(default_factory=dict)
 
     def put(self, tag: str, body: object, kind: str = MANIFEST) -> str:
         data = json.dumps(body).encode()
-        self.images[tag] = (kind, data)
-        return "sha256:" + hashlib.sha256(data).hexdigest()
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        self.images[tag] = self.images[digest] = (kind, data)
+        return digest
 
 
 @pytest.fixture
@@ -48,6 +53,8 @@ def registry() -> Iterator[Registry]:
             if self.path.startswith("/token"):
                 good = given == BASIC and "scope=repository%3Ateam%2Fapp%3Apull" in self.path
                 return self.say(200 if good else 401, {"token": "t0ken"} if good else {})
+            if self.path.startswith("/store/"):  # of blobs: a login there would be a leak
+                return self.say(200, told.images[self.path.removeprefix("/store/")][1])
             challenge = {"basic": "Basic realm=x", "bearer": f'Bearer realm="{told.realm}",service="s"'}.get(told.login)
             if challenge and given != {"basic": BASIC, "bearer": "Bearer t0ken"}[told.login]:
                 return self.say(401, {}, challenge)
@@ -55,6 +62,10 @@ def registry() -> Iterator[Registry]:
             if name == "moved":
                 self.send_response(302)
                 self.send_header("Location", "http://127.0.0.1:1/")
+                return self.end_headers()
+            if "/blobs/" in self.path and name in told.moved:
+                self.send_response(307)
+                self.send_header("Location", told.moved[name])
                 return self.end_headers()
             if name == "broken":
                 return self.say(503, {"errors": [{"message": "the disk is full"}]})
@@ -148,6 +159,64 @@ def test_a_mirror_answers_for_its_registry(registry: Registry) -> None:
 def test_the_registrys_words(registry: Registry, tag: str, error: type[Exception], word: str) -> None:
     with pytest.raises(error, match=word):
         resolve(f"{registry.host}/team/app:{tag}", Registries())
+
+
+def test_an_image_that_is_not_there_can_be_asked_for(registry: Registry) -> None:
+    digest = registry.put("1", {})
+    assert find(f"{registry.host}/team/app:none", Registries()) is None
+    found = find(f"{registry.host}/team/app:1", Registries())
+    assert found is not None
+    assert found.digest == digest
+    registry.login = "basic"  # who may not look knows nothing
+    with pytest.raises(InvalidInputError, match="refuses it"):
+        find(f"{registry.host}/team/app:none", Registries())
+
+
+def image(registry: Registry, config: object) -> str:
+    """An image with this configuration; its digest."""
+    about = registry.put("config", {"config": config})
+    return registry.put("1", {"config": {"digest": about}})
+
+
+def command(registry: Registry, digest: str, known: Registries | None = None) -> tuple[str, ...]:
+    return image_command(parse_reference(f"{registry.host}/team/app@{digest}"), known or Registries())
+
+
+def test_what_an_image_runs_by_itself(registry: Registry) -> None:
+    digest = image(registry, {"Entrypoint": ["python3", "-u"], "Cmd": ["main.py"]})
+    assert command(registry, digest) == ("python3", "-u", "main.py")
+    assert command(registry, image(registry, {"Cmd": ["sh"], "Entrypoint": None})) == ("sh",)
+    assert command(registry, image(registry, None)) == ()
+    platforms = [{"digest": digest, "platform": {"os": "linux", "architecture": "amd64"}}]
+    assert command(registry, registry.put("all", {"manifests": platforms}, INDEX)) == ("python3", "-u", "main.py")
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        command(registry, image(registry, {"Cmd": ["a\0b"]}))
+
+
+def test_a_registry_cannot_say_another_command_than_the_digests(registry: Registry) -> None:
+    digest = image(registry, {"Cmd": ["good"]})
+    registry.images[digest] = (MANIFEST, registry.images[image(registry, {"Cmd": ["evil"]})][1])
+    with pytest.raises(RemoteError, match="other bytes"):
+        command(registry, digest)
+    digest = image(registry, {"Cmd": ["good"]})
+    about = json.loads(registry.images[digest][1])["config"]["digest"]
+    registry.images[about] = ("application/json", b'{"config":{"Cmd":["evil"]}}')
+    with pytest.raises(RemoteError, match="other bytes"):
+        command(registry, digest)
+
+
+def test_a_blob_that_is_kept_elsewhere_is_fetched_without_login(registry: Registry) -> None:
+    registry.login = "basic"
+    known = Registries(logins={registry.host: ("me", "secret")})
+    digest = image(registry, {"Cmd": ["good"]})
+    about = json.loads(registry.images[digest][1])["config"]["digest"]
+    registry.moved[about] = f"http://{registry.host}/store/{about}"
+    assert command(registry, digest, known) == ("good",)
+    assert (f"/v2/team/app/blobs/{about}", BASIC) in registry.seen
+    assert registry.seen[-1] == (f"/store/{about}", "")
+    registry.moved[about] = "http://elsewhere.example/x"
+    with pytest.raises(RemoteError, match="than to an https URL"):
+        command(registry, digest, known)
 
 
 def test_what_is_no_image(registry: Registry) -> None:
