@@ -20,6 +20,7 @@ from cluster import testbed
 from cluster.layers import base_layer, compress
 from executors.bench import Bench
 from executors.conformance import EACH, Conformance
+from gitdata.backends.builders import ImageSettings, LocalBuilder
 from gitdata.errors import InvalidInputError
 from gitdata.executors.base import Executor
 from gitdata.executors.kubernetes import KubernetesExecutor
@@ -93,6 +94,7 @@ def executor(
         agent_cpu="50m",
         agent_memory="256Mi",
         refresh_seconds=0.2,
+        live_seconds=0.5,
     )
     yield KubernetesExecutor(settings, kubeconfig=str(node_cluster.kubeconfig))
     node_cluster.api.delete(f"/api/v1/namespaces/{namespace}")
@@ -128,3 +130,27 @@ def test_the_log_while_it_runs(executor: KubernetesExecutor, bench: Bench) -> No
     executor.start(job, bench.git)
     bench.wait(executor, job.name, until=lambda: executor.log(job.name) == b"hello\n")
     executor.cancel(job.name)
+
+
+def test_a_folder_of_the_commit_runs_as_an_image_by_its_own_command(
+    executor: KubernetesExecutor, bench: Bench, node_cluster: testbed.Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert node_cluster.registry is not None
+    for name, value in node_cluster.registry.buildah_env.items():
+        monkeypatch.setenv(name, value)
+    base = bench.default_image.partition("@")[0].replace(node_cluster.registry.host, "docker.io")
+    lines = [f"FROM {base}:3.11-slim-bookworm", "WORKDIR /code", "COPY . /code", "ENV GREETING=hello"]
+    bench.repo.write("images/greet/Dockerfile", "\n".join([*lines, 'ENTRYPOINT ["sh", "/code/greet"]', 'CMD ["you"]']))
+    bench.repo.write("images/greet/greet", 'echo "$GREETING $1"; pwd; cat /pfs/in/a > /pfs/out/copy\n')
+    bench.repo.commit("an image")
+    settings = ImageSettings(f"{node_cluster.registry.host}/team", builder="buildah")
+    builder = LocalBuilder(settings)
+    folders = KubernetesExecutor(
+        executor._settings, kubeconfig=str(node_cluster.kubeconfig), images=settings, builder=builder
+    )
+    done = bench.run(folders, bench.stage(image="images/greet", cmd=()), {"a": b"data"})
+    assert done.log() == "hello you\n/code\n"
+    assert done.only.failure is None
+    assert [entry.path for entry in done.only.outputs] == ["copy"]
+    folders.close()
+    builder.close()
