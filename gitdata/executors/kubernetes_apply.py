@@ -26,6 +26,7 @@ Say: TypeAlias = Callable[[str], None]
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
 _LOOK_SECONDS = 0.5
+_REFUSED_SECONDS = 5.0  # the word may be about a pod of before
 _PATIENCE = KubernetesSettings(stuck_seconds=45.0, unschedulable_seconds=120.0)
 # In the order in which they go: first what makes others, last what holds them.
 _NAMESPACED = ("Deployment", "ConfigMap", "Secret", "NetworkPolicy", "RoleBinding", "Role", "ServiceAccount")
@@ -110,8 +111,14 @@ def _available(found: Object) -> bool:
 
 def _why(place: Kube, wanted: Object, found: Object, *, late: bool) -> str:
     """What keeps the pod from being ready, "" while it may yet become so."""
+    now = datetime.now(UTC)
     for condition in (found.get("status") or {}).get("conditions") or []:
-        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+        since = (now - datetime.fromisoformat(condition["lastTransitionTime"])).total_seconds()
+        if (
+            condition["type"] == "ReplicaFailure"
+            and condition["status"] == "True"
+            and (late or since >= _REFUSED_SECONDS)
+        ):
             return str(condition.get("message") or condition.get("reason"))
     template = wanted["spec"]["template"]["metadata"]
     pods = [
@@ -119,7 +126,6 @@ def _why(place: Kube, wanted: Object, found: Object, *, late: bool) -> str:
         for pod in place.find("pods", labels=",".join(f"{k}={v}" for k, v in template["labels"].items()))
         if (pod["metadata"].get("annotations") or {}).get(CONFIG) == template["annotations"][CONFIG]
     ]
-    now = datetime.now(UTC)
     for pod in pods:
         for trouble in troubles([_pending(pod)], (), _PATIENCE):
             if late or age(pod, now) >= trouble.limit:
