@@ -21,6 +21,7 @@ from gitdata.backends.registry import Reference, image_command, parse_reference,
 from gitdata.errors import GitdataError, InvalidInputError, MachineError
 from gitdata.executors.base import Job
 from gitdata.executors.kubernetes_settings import KubernetesSettings
+from gitdata.executors.kubernetes_tags import Tags
 from gitdata.model import Environment, JobStatus, Stage
 
 _MOST_COMMAND = 32 << 10  # bytes: it goes into a variable
@@ -48,10 +49,9 @@ class Images:
             settings = ImageSettings(allowed=cluster.registries, mirrors=cluster.mirrors, platform=cluster.platform)
         self._settings = replace(settings, logins=str(logins or settings.logins))
         self._own = registries(self._settings)  # the operator's own registry needs nobody's leave
-        self._of_stages = replace(self._own, allowed=settings.allowed)
         self._builder = builder
         self._slots = threading.BoundedSemaphore(max(1, settings.at_once))
-        self._digests: dict[str, Reference] = {}
+        self._tags = Tags(replace(self._own, allowed=settings.allowed), cluster.stuck_seconds)
         self._lock = threading.Lock()
         self._sought: dict[str, Future[Reference]] = {}  # environment id -> the one search that runs
         self._waiting: dict[str, Job] = {}
@@ -66,10 +66,7 @@ class Images:
         if known.startswith("oci:sha256:"):
             parse_reference(image)
             return Environment(known, image)
-        found = self._digests.get(image)
-        if found is None:
-            found = self._digests[image] = resolve(image, self._of_stages)
-        return Environment(f"oci:{found.digest}", image)
+        return Environment(f"oci:{self._tags.digest(image)}", image)
 
     # -------------------------------------------------------------------------------------------------- of a job
 

@@ -1,0 +1,89 @@
+"""What tags mean, while registries answer, are silent, and come back."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from cluster.registry import BASE, Registry
+from gitdata.backends.registry import Registries
+from gitdata.errors import GitdataError, InvalidInputError, MachineError, RemoteError
+from gitdata.executors.kubernetes_tags import Tags
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A host that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"localhost:{server.getsockname()[1]}"
+
+
+def known(tags: Tags, image: str) -> str:
+    """Ask as turns of the controller do."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return tags.digest(image)
+        except GitdataError as error:
+            if not error.transient or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def test_a_tag_is_asked_once(image_registry: Registry) -> None:
+    tags = Tags(Registries(), patience=60)
+    image = f"{image_registry.host}/{BASE}"
+    found = known(tags, image)
+    assert found == image_registry.digest(*BASE.rsplit(":", 1))
+    image_registry.stop()
+    try:
+        assert tags.digest(image) == found
+    finally:
+        image_registry.start()
+
+
+def test_a_silent_registry_keeps_nobody_waiting(silent: str) -> None:
+    tags = Tags(Registries(), patience=60)
+    with pytest.raises(RemoteError, match="has not answered yet") as raised:
+        tags.digest(f"{silent}/team/a:1")
+    assert raised.value.transient
+    began = time.monotonic()
+    for _ in range(5):
+        with pytest.raises(RemoteError):
+            tags.digest(f"{silent}/team/a:1")
+    assert time.monotonic() - began < 1, "one moment for the first question, none for the others"
+
+
+def test_a_registry_that_comes_back_is_asked_again(image_registry: Registry) -> None:
+    tags = Tags(Registries(), patience=60, pause=0.1)
+    image = f"{image_registry.host}/{BASE}"
+    image_registry.stop()
+    try:
+        with pytest.raises(RemoteError, match="cannot be reached"):
+            tags.digest(image)
+    finally:
+        image_registry.start()
+    assert known(tags, image).startswith("sha256:")
+
+
+def test_patience_ends_and_stays_ended(image_registry: Registry) -> None:
+    tags = Tags(Registries(), patience=0.2, pause=0.1)
+    image = f"{image_registry.host}/{BASE}"
+    image_registry.stop()
+    try:
+        with pytest.raises(MachineError, match=r"cannot be reached.*asked for"):
+            known(tags, image)
+        for _ in range(3):  # the plan is made more than once before a commit is published
+            time.sleep(0.1)
+            with pytest.raises(MachineError):
+                tags.digest(image)
+    finally:
+        image_registry.start()
+
+
+def test_an_image_that_is_not_there_is_the_stage_s_fault(image_registry: Registry) -> None:
+    with pytest.raises(InvalidInputError, match="unknown"):
+        known(Tags(Registries(), patience=60), f"{image_registry.host}/team/nothing:1")
