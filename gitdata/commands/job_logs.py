@@ -1,4 +1,7 @@
-"""Print what the commands of a job printed, datum by datum; kept after the job's processes are gone."""
+"""Print what the commands of a job printed, datum by datum; kept after the job's processes are gone.
+
+Of the datums that a job on a cluster has in hand: the end of what they have printed so far, a few seconds old.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import sys
 
 from gitdata.commands.sites import add_zone_option, visit_jobs
 from gitdata.commands.terminal import print_json, printable, say
-from gitdata.controller.jobs import datum_log, find_job, job_plan, job_results
+from gitdata.controller.jobs import datum_log, find_job, job_plan, job_results, live_tails
 from gitdata.model import Datum
 
 
@@ -33,13 +36,27 @@ def run(args: argparse.Namespace) -> int:
         and datum.id.startswith(args.datum)
         and (results[datum.id].failure is not None or not args.failed)
     ]
+    tails = live_tails(store, zone, row)
+    running = [
+        (datum, tails[datum.id])
+        for datum in (plan.datums if plan else ())
+        if datum.id in tails and datum.id not in results and datum.id.startswith(args.datum) and not args.failed
+    ]
     logs = ((datum, result, datum_log(store, zone, result).decode(errors="replace")) for datum, result in chosen)
     if args.json:
-        print_json([{"datum": d.id, "inputs": _names(d), "tries": r.tries, "log": text} for d, r, text in logs])
+        ended = [{"datum": d.id, "inputs": _names(d), "tries": r.tries, "log": text} for d, r, text in logs]
+        now = [
+            {"datum": d.id, "inputs": _names(d), "tries": s.tries, "log": s.tail, "running": True} for d, s in running
+        ]
+        print_json([*ended, *now])
         return 0
     for datum, result, text in logs:
         say(f"--- datum {datum.id[:12]} ({', '.join(_names(datum))}), {result.tries} tries")
         sys.stdout.write(printable(text))
+        sys.stdout.flush()
+    for datum, shard in running:
+        say(f"--- datum {datum.id[:12]} ({', '.join(_names(datum))}), running, try {shard.tries}: the end so far")
+        sys.stdout.write(printable(shard.tail))
         sys.stdout.flush()
     return 0
 

@@ -13,6 +13,7 @@ from gitdata.backends.objects import ObjectStore
 from gitdata.controller.recorded import many, read_index, read_named
 from gitdata.controller.visit import OutputCommit
 from gitdata.errors import InvalidInputError, MissingDataError
+from gitdata.executors.live import read_shards
 from gitdata.formats.keys import (
     live_key,
     log_key,
@@ -21,6 +22,7 @@ from gitdata.formats.keys import (
     run_record_name,
     runs_prefix,
 )
+from gitdata.formats.live import LiveShard
 from gitdata.formats.plans import parse_plan
 from gitdata.formats.records import Counts, RunRecord, parse_record
 from gitdata.model import DatumResult, RunPlan
@@ -114,6 +116,12 @@ def datum_log(store: ObjectStore, zone: str, result: DatumResult) -> bytes:
     return store.read(log_key(zone, result.log)) if result.log else b""
 
 
+def live_tails(store: ObjectStore, zone: str, row: JobRow) -> dict[str, LiveShard]:
+    """Datum id -> what is told of a datum that a running job has in hand; nothing where the executor tells nothing."""
+    shards = read_shards(store, zone, row.id) if row.state == "running" else {}
+    return {shard.datum: shard for shard in shards.values() if shard.datum}
+
+
 def _published(commits: Iterable[OutputCommit]) -> dict[str, str]:
     """Result record -> the oldest output commit that names it."""
     found: dict[str, str] = {}
@@ -153,6 +161,8 @@ def _with_live(store: ObjectStore, zone: str, row: JobRow) -> JobRow:
         live = json.loads(store.read(live_key(zone, row.id)))
         names = ("total", "processed", "skipped", "failed")
         counts = Counts(**{name: int(live[name]) for name in names})
-        return replace(row, counts=counts, bytes_down=int(live["bytes"]["down"]), bytes_up=int(live["bytes"]["up"]))
+        moved = {name: int(live["bytes"][name]) for name in ("down", "up")}
+        message = str(live.get("message", ""))
+        return replace(row, counts=counts, bytes_down=moved["down"], bytes_up=moved["up"], message=message)
     except (MissingDataError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return row

@@ -10,14 +10,16 @@ from collections.abc import Callable
 from gitdata.controller.plan import StagePlan
 from gitdata.controller.site import Site
 from gitdata.errors import GitdataError
+from gitdata.executors.live import remove_shards
 from gitdata.formats.keys import live_key
 from gitdata.identity import canonical
+from gitdata.model import JobStatus
 
 _INTERVAL_MS = 2_000
 
 
 class Live:
-    """The jobs that this process started and whose status it shows."""
+    """The jobs that this process started or found, and whose status it shows."""
 
     def __init__(self, site: Site, clock: Callable[[], int]) -> None:
         self._site, self._clock = site, clock
@@ -25,6 +27,9 @@ class Live:
         self._last = 0
 
     def add(self, plan: StagePlan) -> None:
+        """A job that runs; one that is shown already is no error."""
+        if plan.job in self._jobs:
+            return
         self._jobs[plan.job] = plan
         self._last = 0
 
@@ -40,18 +45,20 @@ class Live:
                 if status is None or status.state in ("succeeded", "failed"):
                     del self._jobs[job]
                     self._site.store.delete(key)
+                    remove_shards(self._site.store, self._site.zone, job)
                 else:
-                    self._site.store.write(key, self._body(plan, status.state))
+                    self._site.store.write(key, self._body(plan, status))
             except GitdataError:
                 continue
 
-    def _body(self, plan: StagePlan, state: str) -> bytes:
+    def _body(self, plan: StagePlan, status: JobStatus) -> bytes:
         progress = self._site.executor.progress(plan.job)
         return canonical(
             {
                 "v": 1,
                 "job": plan.job,
-                "state": state,
+                "state": status.state,
+                "message": status.message,
                 "total": len(plan.datums),
                 "skipped": len(plan.reused or ()),
                 "processed": progress.processed,

@@ -17,6 +17,7 @@ from gitdata.backends.builders import Builder, ImageSettings
 from gitdata.backends.git import Git
 from gitdata.backends.kube import AlreadyThereError, Cluster, Kube, KubeError, NotFoundError
 from gitdata.backends.registry import parse_reference
+from gitdata.backends.stores import open_store
 from gitdata.errors import BusyError, ConflictError, GitdataError, InvalidInputError
 from gitdata.executors.base import Job, Progress, workers_on
 from gitdata.executors.kubernetes_images import Image, Images, failure
@@ -27,6 +28,7 @@ from gitdata.executors.kubernetes_settings import KubernetesSettings
 from gitdata.executors.kubernetes_stage import check_stage, node_selector, tolerations
 from gitdata.executors.kubernetes_status import progress, terminal
 from gitdata.executors.kubernetes_watch import OF_JOB
+from gitdata.executors.live import LiveReader
 from gitdata.model import Environment, JobStatus, Stage
 
 _KEEP_SECONDS = 3600  # a finished Job whose result is published
@@ -64,6 +66,7 @@ class KubernetesExecutor:
         self._nodes = Nodes(self._kube, say)
         self._look = Lookout(self._kube, settings)
         self._counted: dict[str, Progress] = {}  # of jobs that have ended
+        self._live = LiveReader(lambda: open_store(settings.store_url, settings.store_options), settings.zone)
 
     # ----------------------------------------------------------------------------------------------------- planning
 
@@ -150,7 +153,7 @@ class KubernetesExecutor:
         if (terminal(job) or said) and name not in self._counted:
             pods = self._kube.find("pods", labels=f"{OF_JOB}={name}")
             self._counted[name] = progress(job, pods, done=said is not None and said.state == "succeeded")
-        return self._counted.get(name) or progress(job)
+        return self._counted.get(name) or progress(job, live=self._live.shards(name))
 
     def jobs(self) -> dict[str, JobStatus]:
         found = {name: self._look.status(name, job) for name, job in self._look.jobs().items()}
@@ -186,6 +189,7 @@ class KubernetesExecutor:
         self._look.ended.pop(name, None)
         self._look.drop(name)
         self._counted.pop(name, None)
+        self._live.forget(name)
 
     def close(self) -> None:
         """Listen no more; jobs of a cluster go on."""

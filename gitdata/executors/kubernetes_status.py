@@ -11,11 +11,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from gitdata.executors.base import Progress
 from gitdata.executors.kubernetes_manifest import DATUMS, FAILED_FOR_GOOD, SHARDS, TIMEOUT
 from gitdata.executors.kubernetes_settings import KubernetesSettings
+from gitdata.formats.live import LiveShard
 from gitdata.model import JobStatus
 
 Object: TypeAlias = dict[str, Any]
@@ -150,17 +152,28 @@ def over(job: Object, pods: Iterable[Object]) -> JobStatus | None:
     return JobStatus("succeeded", restarts=max(again, _restarts(job)))
 
 
-def progress(job: Object, pods: Iterable[Object] = (), *, done: bool = False) -> Progress:
+def progress(
+    job: Object,
+    pods: Iterable[Object] = (),
+    *,
+    done: bool = False,
+    live: Mapping[int, LiveShard] = MappingProxyType({}),
+) -> Progress:
     """How many datums the finished shards had; the rest from the last words of pods, which are for people only.
 
-    done: all have ended, even if the Job does not say so yet.
+    done: all have ended, even if the Job does not say so yet. live: what shards told of themselves while they ran.
     """
     notes = job["metadata"].get("annotations") or {}
     total, shards = int(notes.get(DATUMS, 0)), int(notes.get(SHARDS, 0))
     finished = range(shards) if done else set(range(shards)) - set(unfinished(job))
     said = [_counts(pod) for pod in _by_index(pods).values()]
+    said += [
+        {"failed": s.failed, "recovered": s.recovered, "down": s.bytes_down, "up": s.bytes_up} for s in live.values()
+    ]
     failed, recovered, down, up = (sum(c.get(name, 0) for c in said) for name in ("failed", "recovered", "down", "up"))
-    return Progress(total, sum(len(range(i, total, shards)) for i in finished), failed, recovered, down, up)
+    processed = sum(len(range(i, total, shards)) for i in finished)
+    processed += sum(shard.processed for index, shard in live.items() if index not in finished)
+    return Progress(total, min(total, processed), failed, recovered, down, up)
 
 
 def _counts(pod: Object) -> dict[str, int]:

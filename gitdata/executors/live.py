@@ -5,10 +5,16 @@ Used by executors and by the controller. For people only: what cannot be read is
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
 from gitdata.backends.objects import ObjectStore
-from gitdata.errors import MissingDataError
+from gitdata.errors import GitdataError, MissingDataError
 from gitdata.formats.keys import live_shards_prefix
 from gitdata.formats.live import LiveShard, parse_live_shard
+
+_SECONDS = 2.0
 
 
 def read_shards(
@@ -31,6 +37,30 @@ def read_shards(
             known[info.key] = info.modified, shard
         found[int(name)] = known[info.key][1]
     return found
+
+
+class LiveReader:
+    """Asks a store little: a job's shards once in a few seconds, and of those what was written since."""
+
+    def __init__(self, open_store: Callable[[], ObjectStore], zone: str) -> None:
+        self._open, self._zone = open_store, zone
+        self._store: ObjectStore | None = None
+        self._known: dict[str, dict[str, tuple[float, LiveShard]]] = {}
+        self._found: dict[str, tuple[float, dict[int, LiveShard]]] = {}
+
+    def shards(self, job: str) -> dict[int, LiveShard]:
+        """What is known; a store that cannot be asked keeps it as it was."""
+        at, found = self._found.get(job, (0.0, {}))
+        if not at or time.monotonic() - at >= _SECONDS:
+            with suppress(GitdataError):
+                self._store = self._store or self._open()
+                found = read_shards(self._store, self._zone, job, self._known.setdefault(job, {}))
+            self._found[job] = time.monotonic(), found
+        return found
+
+    def forget(self, job: str) -> None:
+        self._known.pop(job, None)
+        self._found.pop(job, None)
 
 
 def remove_shards(store: ObjectStore, zone: str, job: str) -> None:

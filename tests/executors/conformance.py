@@ -221,6 +221,19 @@ class Conformance:
         assert done.status.state == "succeeded"
         assert done.output() == {f"f{i}": str(i).encode() for i in range(11)}
 
+    def test_progress_is_told_while_a_shard_runs(self, executor: Executor, bench: Bench) -> None:
+        stage = bench.stage("case $in in */f4) sleep 60;; esac", input=EACH)
+        files = {f"f{i}": b"" for i in range(8)}  # four shards of two datums; the second of the first one waits
+        plan = bench.plan(executor, stage, {"in": bench.input(files)})
+        job = bench.job(plan)
+        executor.start(job, bench.git)
+        bench.wait(executor, job.name, until=lambda: executor.progress(job.name).processed >= 1)
+        status = executor.status(job.name)
+        assert status is not None
+        assert status.state == "running"
+        executor.cancel(job.name)
+        bench.wait(executor, job.name)
+
     def test_a_constant_number_of_workers_is_that_number(self, executor: Executor, bench: Bench) -> None:
         assert executor.workers(bench.stage("true", parallelism=Parallelism(7))) == 7
         assert executor.workers(bench.stage("true", parallelism=Parallelism(1, 1))) == 1  # never none

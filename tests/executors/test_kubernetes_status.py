@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from executors import manifests
+from gitdata.executors.base import Progress
 from gitdata.executors.kubernetes_status import ended, indexes, needs_pods, over, progress, troubles, unfinished
+from gitdata.formats.live import LiveShard
 from gitdata.model import JobStatus
 
 
@@ -62,6 +64,8 @@ def test_indexes_and_progress() -> None:
     # 10 datums in 8 shards: the first two have two each.
     assert progress(job(completedIndexes="0,7", failedIndexes="1")).processed == 5
     assert progress(job()).total == 10
+    live = {0: LiveShard(processed=2, failed=2, bytes_up=5), 1: LiveShard(processed=1, recovered=1, bytes_down=7)}
+    assert progress(job(completedIndexes="0"), live=live) == Progress(10, 3, 2, 1, 7, 5)
 
 
 @pytest.mark.parametrize(

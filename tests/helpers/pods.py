@@ -16,8 +16,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gitdata.backends.git import Git
+from gitdata.backends.stores import open_store
 from gitdata.errors import InvalidInputError
 from gitdata.executors.base import Job, Progress, workers_on
+from gitdata.executors.live import read_shards
 from gitdata.model import Environment, JobStatus, Stage
 
 SOURCE = Path(__file__).parents[2] / "stage-images" / "worker" / "launcher.c"
@@ -173,6 +175,7 @@ class PodExecutor:
             "GITDATA_PLAN": running.job.plan,
             "GITDATA_SHARDS": str(running.job.shards),
             "GITDATA_FAILURES": str(tried),
+            "GITDATA_LIVE_SECONDS": "0.2",
             "JOB_COMPLETION_INDEX": str(shard),
         }
         with self._lock:
@@ -211,7 +214,8 @@ class PodExecutor:
                 bytes_down=max(found.bytes_down, event["down"]),
                 bytes_up=max(found.bytes_up, event["up"]),
             )
-        return found
+        told = read_shards(open_store(self._store), running.job.zone, name).values()
+        return replace(found, processed=max(found.processed, sum(shard.processed for shard in told)))
 
     def jobs(self) -> dict[str, JobStatus]:
         return {name: running.status for name, running in self._jobs.items()}
