@@ -121,6 +121,8 @@ def _wanted(args: argparse.Namespace, places: Places) -> tuple[Wanted, bool]:
     secrets: dict[str, dict[str, str]] = {}
     if keys := store_keys(store):
         secrets[STORE] = keys
+        if "AWS_SESSION_TOKEN" in keys:
+            say("hint: the remote's keys are of a session: when it ends nothing runs until you deploy again")
     else:
         say("hint: no access keys for the remote were found here: the pods need a role of their own")
     if token := git_secret(args.git, args.git_key, _variable(args.git_token_env), args.known_hosts):

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-from gitdata.backends.registry import Registries, read_logins
+from gitdata.backends.registry import read_logins
 from gitdata.commands.checks import Check, Finding, findings, of_machine, of_repository
 from gitdata.commands.deploy import add_places, places_of
 from gitdata.commands.terminal import colour, print_json, printable
@@ -59,16 +59,12 @@ def _cluster(args: argparse.Namespace) -> list[Check]:
     from gitdata.executors.kubernetes_doctor import Patient
 
     places = places_of(args)
-    images = read_settings(args.config).images
+    read_settings(args.config)  # what is wrong with it is said in its words
     patient = Patient(
         Kube(Cluster(places.system, args.kubeconfig, args.context)),
         places,
-        Registries(
-            mirrors=images.mirrors,
-            logins=read_logins(args.registry_login) if args.registry_login else None,
-            platform=images.platform,
-        ),
         tomllib.loads(args.config.read_text()) if args.config else None,
+        read_logins(args.registry_login) if args.registry_login else None,
     )
     return [
         ("API server", patient.server, True),

@@ -32,12 +32,12 @@ _DEPLOY = "gitdata deploy makes it"
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """kube: of the cluster. config: the controller's TOML, None to read the cluster's own."""
+    """kube: of the cluster. config: the controller's TOML, None to read the cluster's own. logins: to registries."""
 
     kube: Kube
     places: Places
-    registries: Registries
     config: Mapping[str, Any] | None = None
+    logins: Mapping[str, tuple[str, str]] | None = None
 
     # ------------------------------------------------------------------------------------------------- the checks
 
@@ -116,13 +116,14 @@ class Patient:
 
     def nodes(self) -> str:
         found = [n for n in self.kube.find("nodes") if not (n.get("spec") or {}).get("unschedulable")]
-        machine = self.registries.platform.partition("/")[2]
+        platform = self._registries().platform
+        machine = platform.partition("/")[2]
         able = [
             n for n in found if ((n.get("status") or {}).get("nodeInfo") or {}).get("architecture", machine) == machine
         ]
         if not able:
             raise RemoteError(
-                f"{len(found)} nodes take pods, none of them is {self.registries.platform}",
+                f"{len(found)} nodes take pods, none of them is {platform}",
                 hint="set platform in [images] and [kubernetes]",
             )
         return f"{len(able)} nodes take pods"
@@ -136,7 +137,7 @@ class Patient:
             raise InvalidInputError(
                 f"worker image {text} has no digest", hint="gitdata deploy writes it with its digest"
             )
-        image_command(reference, self.registries)
+        image_command(reference, self._registries())
         return f"{text} is there"
 
     # -------------------------------------------------------------------------------------------------- the cluster
@@ -164,6 +165,11 @@ class Patient:
             return tomllib.loads(text)
         except (NotFoundError, KeyError, tomllib.TOMLDecodeError):
             return {}
+
+    def _registries(self) -> Registries:
+        """How the controller asks registries, but for its logins, which are not for us to read."""
+        images = self._config().get("images", {})
+        return Registries((), images.get("mirrors", {}), self.logins, images.get("platform", "linux/amd64"))
 
     def _may(self, user: str, space: str, group: str, resource: str, verb: str) -> bool:
         name, _, sub = resource.partition("/")

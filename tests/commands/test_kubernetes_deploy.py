@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -311,3 +315,33 @@ def test_the_doctor_sees_rights_and_levels_that_were_changed(deployed: Site) -> 
 def test_the_doctor_says_that_there_is_no_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--kubernetes", "--kubeconfig", str(tmp_path / "none")]) == 10
     assert "no Kubernetes cluster is configured" in capsys.readouterr().err
+
+
+def test_the_doctor_asks_the_registry_as_the_controller_does(site: Site, tmp_path: Path) -> None:
+    """By the mirror of the configuration that is in the cluster. A folder of files is registry enough."""
+
+    def stored(kind: str, body: object) -> str:
+        data = json.dumps(body).encode()
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        place = tmp_path / "files" / "v2" / "w" / kind
+        place.mkdir(parents=True)
+        (place / digest).write_bytes(data)
+        return digest
+
+    digest = stored("manifests", {"config": {"digest": stored("blobs", {"config": {"Cmd": ["agent"]}})}})
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "files"))) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        config = tmp_path / "controller.toml"
+        config.write_text(f'[images]\nmirrors = {{ "registry.example" = "http://127.0.0.1:{server.server_port}" }}\n')
+        site.deploy("--config", config, "--worker-image", f"registry.example/w@{digest}")
+        assert doctor(site)["worker image"][0] == "ok"
+        site.deploy("--config", config, "--worker-image", f"registry.example/w@{DIGEST}")
+        found = doctor(site)["worker image"]
+        server.shutdown()
+    assert found[0] == "hint"
+    assert "no such image" in found[1]
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
