@@ -24,13 +24,15 @@ LIMIT = 30_000_000  # bytes of a request, SendGrid's own limit
 class Sink(ThreadingHTTPServer):
     """fail_first: answer so many requests with 503.
 
-    hang_first: keep so many mails, then hang up without an answer.
+    hang_first: keep so many mails, then hang up without an answer. host: the address to listen on.
     """
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, port: int = 0, fail_first: int = 0, hang_first: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), Handler)
+    def __init__(
+        self, folder: Path, port: int = 0, fail_first: int = 0, hang_first: int = 0, host: str = "127.0.0.1"
+    ) -> None:
+        super().__init__((host, port), Handler)
         self.folder = folder
         self.fail_first = fail_first
         self.hang_first = hang_first
@@ -40,7 +42,7 @@ class Sink(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"http://{self.server_address[0]}:{self.server_address[1]}"
 
     def take(self, counter: str) -> bool:
         """Whether this request is one of the first N of that counter."""

@@ -29,8 +29,10 @@ class RunningSink:
 
 
 @contextmanager
-def running_sink(folder: Path, *, port: int = 0, fail_first: int = 0, hang_first: int = 0) -> Iterator[RunningSink]:
-    server = _module().Sink(folder, port, fail_first, hang_first)
+def running_sink(
+    folder: Path, *, port: int = 0, fail_first: int = 0, hang_first: int = 0, host: str = "127.0.0.1"
+) -> Iterator[RunningSink]:
+    server = _module().Sink(folder, port, fail_first, hang_first, host)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
