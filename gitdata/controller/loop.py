@@ -86,6 +86,8 @@ class Controller:
 
     def turn(self) -> bool:
         """Look once, do what can be done now. True while anything is still in progress. Raises transient errors."""
+        # Before the look: a job that another controller started for a push that we have not seen is not unwanted.
+        running = set(self.site.executor.jobs())
         now = look(self.site.git, self.site.origin, self.remote)
         if not self.default or now != self.remote:
             self.default = (self.site.git.default_branch(self.site.origin) or "").removeprefix(HEADS)
@@ -108,7 +110,7 @@ class Controller:
                 self.problems[branch], sure = error, False
             self._say_once(f"problem of {branch}", self._problem(branch, tip))
         if sure:  # else nobody knows which jobs the branch with the error wants
-            self._cancel_unwanted(wanted, busy=busy)
+            self._cancel_unwanted(running - wanted, busy=busy)
         return busy
 
     def _problem(self, branch: str, tip: str) -> str:
@@ -243,9 +245,9 @@ class Controller:
                 self._archive_after = time.monotonic() + _LONGEST_PAUSE
             self._say_once(f"archive {branch}", f"gitdata/{branch}: its source branch is gone; it {word} ({tip[:12]})")
 
-    def _cancel_unwanted(self, wanted: set[str], *, busy: bool) -> None:
+    def _cancel_unwanted(self, unwanted: set[str], *, busy: bool) -> None:
         for name, status in self.site.executor.jobs().items():
-            if name in wanted:
+            if name not in unwanted:
                 continue
             if status.state in ("pending", "running"):
                 self.say(f"cancel {name}: no commit wants it")

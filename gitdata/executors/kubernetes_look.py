@@ -17,7 +17,7 @@ from gitdata.backends.kube import Kube, KubeError, Object
 from gitdata.errors import RemoteError
 from gitdata.executors.kubernetes_manifest import FORGOTTEN, selector
 from gitdata.executors.kubernetes_settings import KubernetesSettings
-from gitdata.executors.kubernetes_status import age, ended, needs_pods, over, terminal, troubles, unfinished
+from gitdata.executors.kubernetes_status import age, cut_off, ended, needs_pods, over, terminal, troubles, unfinished
 from gitdata.executors.kubernetes_watch import OF_JOB, Doorbell
 from gitdata.model import JobStatus
 
@@ -149,10 +149,11 @@ class Lookout:
         if done is not None:
             return done
         starting = [pod for pod in pods if pod.get("status", {}).get("phase") == "Pending"]
-        found = troubles(pods, self._events(name, pods, starting, now), self._settings)
+        found = cut_off(pods, self._settings, now)
+        found += troubles(pods, self._events(name, pods, starting, now), self._settings)
         waited = max((age(pod, now) for pod in starting), default=age(job, now))
         for trouble in found:
-            if waited >= trouble.limit:
+            if (waited if trouble.waited is None else trouble.waited) >= trouble.limit:
                 status = JobStatus("failed", trouble.message, infrastructure=trouble.infrastructure)
                 self.end(name, job, status)
                 return status

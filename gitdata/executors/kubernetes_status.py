@@ -32,11 +32,15 @@ _PERHAPS |= {"CrashLoopBackOff"}
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a pod does not start. limit: for how many seconds that may be; infrastructure: not the user's to correct."""
+    """Why a pod does not start, or end. limit: for how many seconds that may be, waited: for how many it has been so.
+
+    waited: None for as long as the oldest pod that does not start. infrastructure: not the user's to correct.
+    """
 
     message: str
     limit: float
     infrastructure: bool = True
+    waited: float | None = None
 
 
 def terminal(job: Object) -> bool:
@@ -52,7 +56,7 @@ def needs_pods(job: Object) -> bool:
     return (
         not terminal(job)
         and not job["spec"].get("suspend")
-        and status.get("ready", 0) < max(1, status.get("active", 0))
+        and (status.get("ready", 0) < max(1, status.get("active", 0)) or bool(status.get("terminating")))
     )
 
 
@@ -121,6 +125,19 @@ def troubles(pods: Iterable[Object], events: Iterable[Object], settings: Kuberne
             found.append(Trouble(f"no pod can be made: {message}"[:1000], limit))
         elif event.get("type") == "Warning":
             found.append(Trouble(f"a pod does not start: {reason}: {message}"[:1000], limit))
+    return found
+
+
+def cut_off(pods: Iterable[Object], settings: KubernetesSettings, now: datetime) -> list[Trouble]:
+    """Pods that should have ended: the kubelet of a lost node says nothing, and their Job waits for it for ever."""
+    found = []
+    for pod in pods:
+        ends = pod["metadata"].get("deletionTimestamp")  # its time to end in peace is in it
+        late = (now - datetime.fromisoformat(ends)).total_seconds() if ends else 0.0
+        if late > 0 and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
+            node = (pod.get("spec") or {}).get("nodeName", "")
+            words = f"pod {pod['metadata']['name']} was deleted, but its node {node} does not answer"
+            found.append(Trouble(words, settings.stuck_seconds, waited=late))
     return found
 
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from executors import manifests
 from gitdata.executors.base import Progress
-from gitdata.executors.kubernetes_status import ended, indexes, needs_pods, over, progress, troubles, unfinished
+from gitdata.executors.kubernetes_status import (
+    cut_off,
+    ended,
+    indexes,
+    needs_pods,
+    over,
+    progress,
+    troubles,
+    unfinished,
+)
 from gitdata.formats.live import LiveShard
 from gitdata.model import JobStatus
 
@@ -122,3 +132,17 @@ def test_the_newest_event_of_an_object_says_why_it_does_not_start() -> None:
     past = [event("p1", "FailedScheduling"), event("p1", "Pulling", "Normal")]
     found = troubles((), [*past, event("p2", "FailedMount")], manifests.SETTINGS)
     assert [(t.message, t.limit) for t in found] == [("a pod does not start: FailedMount: the words", 300)]
+
+
+def test_a_pod_whose_node_is_lost() -> None:
+    """Its kubelet never says that it has ended, and a Job waits for that."""
+    gone = pod(0, phase="Running")
+    gone["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:10Z"
+    gone["spec"] = {"nodeName": "n1"}
+    said = pod(1, phase="Failed")
+    said["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:10Z"
+    assert cut_off([gone, said, pod(2)], manifests.SETTINGS, datetime(2026, 1, 1, 0, 0, 5, tzinfo=UTC)) == []
+    (found,) = cut_off([gone, said, pod(2)], manifests.SETTINGS, datetime(2026, 1, 1, 0, 1, tzinfo=UTC))
+    assert found.message == "pod p0 was deleted, but its node n1 does not answer"
+    assert (found.limit, found.waited, found.infrastructure) == (300, 50, True)
+    assert needs_pods(job(ready=1, active=1, terminating=1))
