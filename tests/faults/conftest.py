@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,6 +14,32 @@ from cluster.testbed import Cluster
 from helpers import cluster_lab
 from helpers.cluster_lab import ClusterLab
 from helpers.pods import compile_launcher
+
+FILES = {"a": "one", "b": "two"}
+
+
+@pytest.fixture
+def pushed(lab: ClusterLab) -> str:
+    """A commit whose one stage has two datums that wait for the gate."""
+    for name, text in FILES.items():
+        lab.work.write(f"in/{name}", text)
+    lab.held()
+    return lab.push("stages")
+
+
+@pytest.fixture
+def right(lab: ClusterLab, pushed: str) -> Callable[[], None]:
+    """Waits for the right result of ``pushed``, published once, with nothing left behind."""
+
+    def check() -> None:
+        lab.published(pushed)
+        lab.tidy()
+        assert lab.files("held") == FILES
+        lab.once(pushed)
+        assert len(lab.results()) == len(FILES)
+        assert set(lab.results().values()) == {1}
+
+    return check
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +75,9 @@ def lab(
     assert control_cluster.fake is not None
     control_cluster.fake.act = made.pods
     yield made
+    made.gate.touch()
     made.pods.close()
     control_cluster.api.delete(f"/apis/batch/v1/namespaces/{namespace}/jobs", {"propagationPolicy": "Background"})
     control_cluster.fake.act = None
+    for left in (made.gate, made.diary):
+        left.unlink(missing_ok=True)

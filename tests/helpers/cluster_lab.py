@@ -141,7 +141,6 @@ class ClusterLab(Lab):
                     serve(controller, once=False, stop=stop)
                 except BaseException as error:
                     self.errors.append(error)
-                    raise
 
             thread = threading.Thread(target=run, name="controller")
             thread.start()
@@ -165,6 +164,13 @@ class ClusterLab(Lab):
         command += ["--remote", self.url, "--config", str(config), "--kubeconfig", str(self.kubeconfig), *more]
         with (self.root / "controller.log").open("ab") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
+
+    def through(self, server: str) -> None:
+        """Controllers that begin from now on reach the API server at this URL (of a proxy, in plain http)."""
+        content = json.loads(self.cluster.kubeconfig.read_text())
+        content["clusters"][0]["cluster"] = {"server": server}
+        self.kubeconfig = self.root / "kubeconfig"
+        self.kubeconfig.write_text(json.dumps(content))
 
     # ------------------------------------------------------------------------------------------------- what is there
 
@@ -203,13 +209,31 @@ class ClusterLab(Lab):
             if p["status"].get("phase") not in ("Succeeded", "Failed") or "deletionTimestamp" in p["metadata"]
         ]
 
-    def first_pod(self, *, count: int = 1) -> list[str]:
-        """The names of the first pods whose command has begun, as soon as there are so many."""
-        return list(self.wait("pods", lambda: len(self.pods.all) >= count and list(self.pods.all)))
+    # ------------------------------------------------------------------------------------------- commands that wait
 
-    def inside(self, pod: str, path: str) -> Path:
-        """A file in a pod, such as ``pfs/out/begun``."""
-        return self.pods.all[pod].work / path
+    @property
+    def gate(self) -> Path:
+        """Commands of ``held`` go on when this exists; the one folder that all pods here share."""
+        return Path("/dev/shm", self.namespace)
+
+    @property
+    def diary(self) -> Path:
+        """Where commands of ``held`` write a line each time they begin."""
+        return self.gate.with_suffix(".diary")
+
+    def held(self, name: str = "held", script: str = "cp /pfs/in/* /pfs/out/", **more: Any) -> None:
+        """A stage whose commands say that they began, wait for the gate, and then do ``script``."""
+        waits = f"echo $GITDATA_DATUM_ID >> {self.diary}; while ! test -e {self.gate}; do sleep 0.05; done"
+        self.stage(name, f"{waits}\n{script}", parallelism_spec={"constant": 2}, **more)
+
+    def begun(self) -> list[str]:
+        """The datums whose commands have begun, as often as they did."""
+        return self.diary.read_text().split() if self.diary.exists() else []
+
+    def holding(self, count: int, seconds: float = 60) -> list[str]:
+        """Wait until so many commands have begun; the names of all pods so far."""
+        self.wait(f"{count} commands", lambda: len(self.begun()) >= count, seconds)
+        return list(self.pods.all)
 
     def tidy(self) -> None:
         """No orphans: nothing runs, every Job left has a time limit, every pod left belongs to such a Job."""

@@ -29,6 +29,7 @@ class LocalPods:
     """Pods of one namespace. env: of the agent, instead of what the spec says: keys of secrets, the way to S3.
 
     all: every pod that was begun, in order, by name. began: called with each pod before its command can end.
+    deaf: pods whose kubelet does not hear that they were deleted.
     """
 
     api: Api
@@ -38,6 +39,7 @@ class LocalPods:
     env: Mapping[str, str] = field(default_factory=dict)
     all: dict[str, Pod] = field(default_factory=dict)
     began: Callable[[str, Pod], None] | None = None
+    deaf: set[str] = field(default_factory=set)
     _fates: dict[str, str] = field(default_factory=dict)
     _lost: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -64,12 +66,15 @@ class LocalPods:
         looked = time.monotonic()
         while run.user.poll() is None:
             time.sleep(0.02)
+            assert run.agent is not None
+            if run.agent.poll() is not None:
+                run.start_agent()  # a sidecar is started again in its pod
             if node in self._lost:
                 run.kill()
                 return "hang"
             if time.monotonic() - looked > _LOOK_SECONDS:
                 looked = time.monotonic()
-                if self._deleted(pod):
+                if name not in self.deaf and self._deleted(pod):
                     stop(run)
                     return "hang"  # the kubelet says the rest
         code = run.wait()

@@ -26,6 +26,7 @@ class Request:
 
     method: str
     path: str
+    body: bytes = b""
 
     @property
     def watches(self) -> bool:
@@ -83,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        request = Request(self.command, self.path)
+        request = Request(self.command, self.path, body)
         self.owner.seen.append(request)
         self.close_connection = True
         fault = self.owner.rule(request) if self.owner.rule else None
