@@ -20,10 +20,16 @@ from gitdata.executors.kubernetes_deploy import CONTROLLER, LABEL, REGISTRY, STO
 Object: TypeAlias = dict[str, Any]
 
 OLDEST = (1, 33)
-# What the controller asks of the API, as k8s-jobs/base/rbac.yaml grants it.
+# What the controller asks of the API, as k8s-jobs/ grants it.
 RIGHTS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("batch", "jobs"): ("create", "get", "list", "watch", "patch", "delete"),
     ("", "pods"): ("get", "list", "watch"),
+    ("", "pods/log"): ("get",),
+    ("", "events"): ("list",),
+}
+BUILD_RIGHTS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("batch", "jobs"): ("create", "get", "delete"),
+    ("", "pods"): ("list",),
     ("", "pods/log"): ("get",),
     ("", "events"): ("list",),
 }
@@ -62,7 +68,7 @@ class Patient:
         whose = "the controller" if user else "you"
         asked = [(self.places.jobs, key, verb) for key, verbs in RIGHTS.items() for verb in verbs]
         if self._config().get("images", {}).get("builder") == "cluster":
-            asked += [(self.places.builds, key, verb) for key, verbs in RIGHTS.items() for verb in verbs]
+            asked += [(self.places.builds, key, verb) for key, verbs in BUILD_RIGHTS.items() for verb in verbs]
         asked.append(("", ("", "nodes"), "list"))
         lacking = [
             f"{verb} {resource} in {space or 'the cluster'}"

@@ -144,7 +144,8 @@ def test_the_controller_may_do_what_it_must_and_nothing_else(deployed: Site) -> 
         ("", "pods/log"): {"get"},
         ("", "events"): {"list"},
     }
-    for place, wanted in (("jobs", expected), ("builds", expected), ("system", {})):
+    builds = {**expected, ("batch", "jobs"): {"create", "get", "delete"}, ("", "pods"): {"list"}}
+    for place, wanted in (("jobs", expected), ("builds", builds), ("system", {})):
         nodes: dict[tuple[str, str], set[str]] = {("", "nodes"): {"list"}}
         assert _rules(deployed, f"{deployed.name}-{place}") == wanted | nodes
     assert _rules(deployed, "kube-system") == {("", "nodes"): {"list"}}
@@ -289,7 +290,7 @@ def test_the_doctor_says_what_a_cluster_lacks(site: Site) -> None:
     site.deploy()
     found = doctor(site)
     assert {name for name, (state, _) in found.items() if state == "ok"} >= {"namespaces", "secrets", "network rules"}
-    assert found["rights"] == ("ok", "the controller may do all 23 things that are needed ")
+    assert found["rights"] == ("ok", "the controller may do all 18 things that are needed ")
     assert "cannot be seen" in found["network rules"][1]
     assert found["controller"][0] == "hint", "nobody makes pods of Deployments here"
     assert found["worker image"][0] == "hint"
