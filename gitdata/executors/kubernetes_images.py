@@ -9,6 +9,7 @@ registry is asked again. What comes out, image or failure, goes to the caller, w
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -18,12 +19,13 @@ from gitdata.backends.builders import Builder, ImageSettings, registries
 from gitdata.backends.contexts import PREFIX, name_folder, reference_of
 from gitdata.backends.git import Git
 from gitdata.backends.registry import Reference, image_command, parse_reference, resolve
-from gitdata.errors import GitdataError, InvalidInputError, MachineError
+from gitdata.errors import GitdataError, InvalidInputError, MachineError, RemoteError
 from gitdata.executors.base import Job
 from gitdata.executors.kubernetes_settings import KubernetesSettings
 from gitdata.executors.kubernetes_tags import Tags
 from gitdata.model import Environment, JobStatus, Stage
 
+_PAUSE, _LONGEST_PAUSE = 0.5, 15.0  # seconds until a registry that did not answer is asked again
 _MOST_COMMAND = 32 << 10  # bytes: it goes into a variable
 _BUILT, _ASKED = "its image is being built", "its image is looked at for its command"
 
@@ -50,11 +52,13 @@ class Images:
         self._settings = replace(settings, logins=str(logins or settings.logins))
         self._own = registries(self._settings)  # the operator's own registry needs nobody's leave
         self._builder = builder
+        self._patience = cluster.stuck_seconds
         self._slots = threading.BoundedSemaphore(max(1, settings.at_once))
         self._tags = Tags(replace(self._own, allowed=settings.allowed), cluster.stuck_seconds)
         self._lock = threading.Lock()
         self._sought: dict[str, Future[Reference]] = {}  # environment id -> the one search that runs
         self._waiting: dict[str, Job] = {}
+        self._trouble: dict[str, str] = {}  # of those that wait
         self._starting = threading.Lock()  # held while a waiting job gets its Job, or is dropped
 
     def environment(self, git: Git, commit: str, stage: Stage, known: str) -> Environment:
@@ -85,7 +89,9 @@ class Images:
     def waiting(self, name: str) -> JobStatus | None:
         """The status of a job whose image is not yet there."""
         job = self._waiting.get(name)
-        return None if job is None else JobStatus("pending", _BUILT if _is_folder(job) else _ASKED)
+        if job is None:
+            return None
+        return JobStatus("pending", self._trouble.get(name) or (_BUILT if _is_folder(job) else _ASKED))
 
     def all_waiting(self) -> dict[str, JobStatus]:
         return {name: status for name in list(self._waiting) if (status := self.waiting(name))}
@@ -98,16 +104,31 @@ class Images:
     def _prepare(self, job: Job, git: Git, then: Callable[[Job, Image | GitdataError], None]) -> None:
         outcome: Image | GitdataError = MachineError(f"image {job.stage.transform.image}: the search for it broke off")
         try:
-            outcome = self._image(job, git)
+            outcome = self._patiently(job, git)
         except GitdataError as error:
             outcome = error
         finally:
             with self._starting:
+                self._trouble.pop(job.name, None)
                 if self._waiting.get(job.name) is job:
                     try:
                         then(job, outcome)
                     finally:
                         del self._waiting[job.name]
+
+    def _patiently(self, job: Job, git: Git) -> Image:
+        """The image, or the error that stays. A registry that is down for a while costs no attempt at the run."""
+        began, pause = time.monotonic(), _PAUSE
+        while True:
+            try:
+                return self._image(job, git)
+            except RemoteError as error:
+                late = time.monotonic() - began + pause > self._patience
+                if late or not error.transient or self._waiting.get(job.name) is not job:
+                    raise
+                self._trouble[job.name] = error.message
+            time.sleep(pause)
+            pause = min(_LONGEST_PAUSE, 2 * pause)
 
     def _image(self, job: Job, git: Git) -> Image:
         found = self._shared(job, git) if _is_folder(job) else _reference(job)

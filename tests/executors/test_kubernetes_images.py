@@ -214,9 +214,12 @@ def test_a_dockerfile_that_cannot_be_built_fails_the_stage_with_words(bench: Ben
 
 def test_a_registry_that_is_down_is_not_the_users_fault(bench: Bench, repo: Repo) -> None:
     bench.settings = replace(bench.settings, registry="127.0.0.1:1/team")
-    executor, commit = bench.executor(), folder(repo)
+    executor, commit = bench.executor(stuck_seconds=4), folder(repo)
     wanted = job(executor, repo, commit, stage())
     executor.start(wanted, Git(repo.path))
+    waits = until(executor, wanted.name, lambda s: s is not None and "cannot be reached" in s.message)
+    assert waits is not None
+    assert waits.state == "pending"  # it is asked again
     status = until(executor, wanted.name, lambda s: s is not None and s.state == "failed")
     assert status is not None
     assert (status.infrastructure, "cannot be reached" in status.message) == (True, True)
