@@ -68,10 +68,10 @@ class Driver:
                 continue
             status = self.site.executor.status(plan.job)
             ended = status is not None and status.state in ("succeeded", "failed")
+            if status is not None:  # also if it has ended: whoever showed it may be gone
+                self.live.add(plan)
             if (ended or not plan.todo) and collect(self.site, self.facts, survey, plan, status, now=self.clock()):
                 return True
-            if status is not None and not ended:
-                self.live.add(plan)
             if status is None and plan.todo and self._may_start(plan):
                 self.say(f"{plan.stage.name}: start {plan.job}: {plan.why}")
                 launch(self.site, survey, plan, now=self.clock())

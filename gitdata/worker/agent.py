@@ -107,7 +107,7 @@ def _work(work: Path, env: Mapping[str, str], launched: Launched, stop: threadin
         raise
     finally:
         segments.flush()
-        live.close()
+        live.close(keep=not stop.is_set())
     # The pod's last words, which the executor adds up for people.
     words = json.dumps({**counts, "down": runner.stager.bytes_down, "up": runner.outputs.bytes_up})
     return (FAILED_FOR_GOOD if counts["failed"] else 0), words

@@ -39,13 +39,18 @@ class LiveWriter:
     def began(self, datum: str, tries: int) -> None:
         self.tell(datum=datum, tries=tries)
 
-    def close(self) -> None:
-        """The last words, if there were any before."""
+    def close(self, *, keep: bool) -> None:
+        """The last words, if there were any before; without ``keep`` there shall be none: the pod was told to end."""
         self._done.set()
         self._thread.join(self._seconds)
-        if self._written and not self._thread.is_alive():
+        if not self._written or self._thread.is_alive():
+            return
+        if keep:
             self.tell(datum="", tries=0)
             self._write()
+        else:
+            with suppress(GitdataError, OSError):
+                self._store.delete(self._key)
 
     def _work(self) -> None:
         while not self._done.wait(self._seconds):
