@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +19,13 @@ from uuid import uuid4
 import pytest
 
 from cluster.api import Api, ApiError
+from cluster.processes import eventually
 from cluster.testbed import Cluster
 from executors.manifests import GOLDEN
 from gitdata.cli import main
 from gitdata.formats.yaml12 import load_yaml_documents
+from helpers.machine import Repo
+from helpers.s3 import S3
 
 pytestmark = pytest.mark.cluster
 
@@ -83,11 +88,27 @@ class Site:
     def objects(self) -> list[Object]:
         return load_yaml_documents(self.deploy("--dry-run", "--show-secrets").encode(), "dry run")
 
+    def controller_kubeconfig(self) -> str:
+        """Its service account's, as a kubeconfig."""
+        plane = self.cluster.plane
+        server = {"server": plane.url, "certificate-authority": str(plane.credentials.folder / "ca.crt")}
+        return json.dumps(
+            {
+                "clusters": [{"name": "c", "cluster": server}],
+                "users": [{"name": "u", "user": {"token": self.token()}}],
+                "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+                "current-context": "x",
+            }
+        )
+
     def controller(self) -> Api:
         """The API as the controller's service account may use it."""
+        return self.cluster.plane.api(token=self.token())
+
+    def token(self) -> str:
         at = f"/api/v1/namespaces/{self.name}-system/serviceaccounts/gitdata-controller/token"
         token = self.cluster.api.create(at, {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"})
-        return self.cluster.plane.api(token=token["status"]["token"])
+        return str(token["status"]["token"])
 
 
 @pytest.fixture
@@ -346,3 +367,42 @@ def test_the_doctor_asks_the_registry_as_the_controller_does(site: Site, tmp_pat
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         pass
+
+
+def test_a_controller_with_these_rights_and_this_configuration_starts_jobs(
+    site: Site, s3: S3, repo: Repo, tmp_path: Path
+) -> None:
+    """The real one, as its service account, with the ConfigMap's text: what is granted is enough."""
+    spec = {
+        "pipeline": {"name": "count"},
+        "transform": {"image": f"registry.example/stage@{DIGEST}", "cmd": ["true"]},
+        "input": {"pfs": {"repo": "in", "glob": "/*"}},
+    }
+    repo.write("in/a", "one")
+    repo.write("stages/count.json", json.dumps(spec))
+    source = repo.commit("a stage")
+    remote = f"s3://{s3.bucket()}/data"
+    site.deploy("--remote", remote)
+    config, kubeconfig, beat = (tmp_path / name for name in ("controller.toml", "kubeconfig", "beat"))
+    path = f"/api/v1/namespaces/{site.name}-system/configmaps/gitdata-controller"
+    config.write_text(site.cluster.api.get(path)["data"]["controller.toml"])
+    kubeconfig.write_text(site.controller_kubeconfig())
+    words = ["--repo", str(repo.path), "--remote", remote, "--config", str(config)]
+    words += ["--kubeconfig", str(kubeconfig), "--heartbeat", str(beat)]
+    command = [sys.executable, "-m", "gitdata", "controller", *words]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            jobs = f"/apis/batch/v1/namespaces/{site.name}-jobs/jobs"
+            (job,) = eventually("the Job", lambda: site.cluster.api.list(jobs), seconds=90)
+            eventually("a turn that went well", lambda: beat.exists() and beat.read_text() == "ok\n", seconds=60)
+        finally:
+            process.terminate()
+            said = process.communicate()[1]
+    assert "forbidden" not in said
+    assert "Traceback" not in said
+    assert job["metadata"]["annotations"]["gitdata.dev/commit"] == source
+    pod = job["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "gitdata-stage"
+    assert pod["initContainers"][0]["image"] == f"registry.example/w@{DIGEST}"
+    said = site.undeploy("--yes", "--keep-namespaces")
+    assert f"job {site.name}-jobs/{job['metadata']['name']} deleted" in said, "undeploy knows it as its own"
