@@ -1,4 +1,4 @@
-"""What the system's own images are made of and called; tests/stage_images/test_system_images.py builds them."""
+"""What the system's own images are made of and called; tests/stage_images builds them."""
 
 from __future__ import annotations
 

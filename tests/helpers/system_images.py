@@ -1,0 +1,43 @@
+"""The system's own images, really built, by digest. Layers are kept in the testbed's cache: a second build is quick."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from cluster.layers import base_layer
+from cluster.processes import run
+from cluster.programs import CACHE
+from cluster.registry import Registry
+from gitdata.backends.builders import ImageSettings, LocalBuilder
+from gitdata.executors.system_images import push_system
+from helpers.builds import build_options
+
+_MANY = 60  # images, with those that are only layers: then all are built anew
+
+
+def pushed(registry: Registry, folder: Path, names: Sequence[str]) -> list[str]:
+    """``registry/gitdata-NAME@sha256:…`` for each name. folder: for settings."""
+    env = kept_storage(registry, folder)
+    options = build_options(folder)
+    with (CACHE / "system-images.lock").open("w") as lock, pytest.MonkeyPatch.context() as patch:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        if len(run("buildah", "images", "--all", "--quiet").split()) > _MANY:
+            run("buildah", "rmi", "--all", "--force")
+        builder = LocalBuilder(ImageSettings(registry.host, builder="buildah", options=options))
+        found = list(push_system(builder, registry.host, names=names))
+    return [f"{reference.partition('@')[0].rpartition(':')[0]}@{reference.partition('@')[2]}" for reference in found]
+
+
+def kept_storage(registry: Registry, folder: Path) -> dict[str, str]:
+    """The environment of a buildah that keeps what it builds; another base image has another folder."""
+    images = CACHE / f"system-images-{base_layer().digest.removeprefix('sha256:')[:12]}"
+    places = f"graphroot = {json.dumps(str(images))}\nrunroot = {json.dumps(str(folder / 'run'))}\n"
+    (folder / "storage.conf").write_text(f'[storage]\ndriver = "overlay"\n{places}')
+    return {**registry.buildah_env, "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"), "TMPDIR": str(folder)}
