@@ -9,7 +9,13 @@ import threading
 import time
 from pathlib import Path
 
+from gitdata.controller.loop import Controller
 from gitdata.controller.serve import WakeFile, serve
+from gitdata.controller.site import Site
+from gitdata.controller.watch import open_clone
+from gitdata.errors import RemoteError
+from gitdata.executors.local import LocalExecutor
+from gitdata.model import JobStatus
 from helpers.lab import Lab, faster
 from helpers.machine import Program
 
@@ -95,3 +101,39 @@ def test_the_heartbeat_says_how_the_last_turn_went(home: Path, tmp_path: Path) -
         stop.set()
         thread.join()
     assert beat.read_text().startswith(f"cannot read {lab.origin.path}")
+
+
+class Away(LocalExecutor):
+    """An executor that cannot be asked what it knows, as when an API server restarts."""
+
+    asked = 0
+
+    def jobs(self) -> dict[str, JobStatus]:
+        self.asked += 1
+        raise RemoteError("the API server cannot be reached", transient=True)
+
+
+def test_an_executor_that_cannot_be_asked_is_waited_for(home: Path, tmp_path: Path) -> None:
+    lab = Lab.create(tmp_path)
+    git, lock = open_clone(tmp_path / "cache", str(lab.origin.path))
+    executor = Away(str(tmp_path / "data"), cache_home=tmp_path / "cache")
+    site = Site(git=git, store=lab.store, executor=executor, origin=str(lab.origin.path))
+    stop = threading.Event()
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            serve(Controller(site, faster(), say=lab.log.append), once=False, stop=stop)
+        except RemoteError as error:
+            failed.append(error)
+
+    with lock:
+        thread = threading.Thread(target=work)
+        thread.start()
+        end = time.monotonic() + 30
+        while (executor.asked < 5 or not any("trying again" in line for line in lab.log)) and thread.is_alive():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        stop.set()
+        thread.join()
+    assert failed == []

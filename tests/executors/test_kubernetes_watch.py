@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from gitdata.backends.kube import Cluster, Kube
+from gitdata.executors.kubernetes_nodes import Nodes
 from gitdata.executors.kubernetes_watch import Doorbell
 
 POD = {"metadata": {"resourceVersion": "7", "labels": {"batch.kubernetes.io/job-name": "a-1"}}}
@@ -67,6 +68,8 @@ def server() -> Iterator[Watched]:
                     return hold(self)
                 told.versions.append(query["resourceVersion"])
                 return (told.play.pop(0) if len(told.play) > 1 else told.play[0])(self)
+            if target.path == "/api/v1/nodes":
+                return refuse(403)(self)
             told.lists += 1
             text = json.dumps({"metadata": {"resourceVersion": "5"}, "items": []}).encode()
             self.send_response(200)
@@ -88,14 +91,19 @@ def server() -> Iterator[Watched]:
 
 
 @pytest.fixture
-def bell(server: Watched, tmp_path: Path) -> Iterator[Doorbell]:
+def kube(server: Watched, tmp_path: Path) -> Kube:
     file = tmp_path / "kubeconfig"
     cluster = {"name": "c", "cluster": {"server": server.url}}
     context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
     user: dict[str, Any] = {"name": "u", "user": {}}
     whole = {"clusters": [cluster], "users": [user], "contexts": [context], "current-context": "x"}
     file.write_text(json.dumps(whole))
-    made = Doorbell(Kube(Cluster("jobs", str(file))), "a=b", seconds=5)
+    return Kube(Cluster("jobs", str(file)))
+
+
+@pytest.fixture
+def bell(kube: Kube) -> Iterator[Doorbell]:
+    made = Doorbell(kube, "a=b", seconds=5)
     yield made
     made.close()
 
@@ -198,3 +206,10 @@ def test_of_pods_only_what_is_news_rings(bell: Doorbell, status: dict[str, Any],
     assert bell.pods_changed.get("a-1", 0) == rings
     bell.forget("a-1")
     assert bell.pods_changed == {}
+
+
+def test_a_controller_that_may_not_see_nodes_counts_one_and_says_so_once(kube: Kube) -> None:
+    said: list[str] = []
+    nodes = Nodes(kube, said.append)
+    assert [nodes.count({}, ()), nodes.count({"a": "b"}, ())] == [1, 1]
+    assert len(said) == 1
