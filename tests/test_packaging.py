@@ -103,6 +103,10 @@ def test_the_wheel_works_alone(wheel: Path, tmp_path: Path, monkeypatch: pytest.
     where = Program(str(place / "bin" / "python"), cwd=tmp_path)("-c", "import gitdata; print(gitdata.__file__)").stdout
     assert Path(where.strip()).is_relative_to(place)
     assert "gitdata init" not in gitdata("--help").stderr
+    digest = "sha256:" + "1" * 64
+    images = [f"--{name}-image=registry.example/{name}@{digest}" for name in ("controller", "worker")]
+    shown = gitdata("deploy", "--dry-run", "--laptop", "--git=https://git.example/p", "--remote=s3://b/p", *images)
+    assert "kind: Deployment" in shown.stdout, "the manifests came along"
 
     repo = Repo.create(tmp_path / "project")
     gitdata("init", "--remote", tmp_path / "remote", cwd=repo.path)
