@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,8 @@ _MANY = 60  # images, with those that are only layers: then all are built anew
 
 def pushed(registry: Registry, folder: Path, names: Sequence[str]) -> list[str]:
     """``registry/gitdata-NAME@sha256:…`` for each name. folder: for settings."""
-    env = kept_storage(registry, folder)
     options = build_options(folder)
-    with (CACHE / "system-images.lock").open("w") as lock, pytest.MonkeyPatch.context() as patch:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with kept_storage(registry, folder) as env, pytest.MonkeyPatch.context() as patch:
         for name, value in env.items():
             patch.setenv(name, value)
         if len(run("buildah", "images", "--all", "--quiet").split()) > _MANY:
@@ -35,9 +34,15 @@ def pushed(registry: Registry, folder: Path, names: Sequence[str]) -> list[str]:
     return [f"{reference.partition('@')[0].rpartition(':')[0]}@{reference.partition('@')[2]}" for reference in found]
 
 
-def kept_storage(registry: Registry, folder: Path) -> dict[str, str]:
-    """The environment of a buildah that keeps what it builds; another base image has another folder."""
+@contextmanager
+def kept_storage(registry: Registry, folder: Path) -> Iterator[dict[str, str]]:
+    """The environment of a buildah that keeps what it builds; another base image has another folder.
+
+    One at a time: what is mounted is written down in the test's own folder, where others do not see it.
+    """
     images = CACHE / f"system-images-{base_layer().digest.removeprefix('sha256:')[:12]}"
     places = f"graphroot = {json.dumps(str(images))}\nrunroot = {json.dumps(str(folder / 'run'))}\n"
     (folder / "storage.conf").write_text(f'[storage]\ndriver = "overlay"\n{places}')
-    return {**registry.buildah_env, "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"), "TMPDIR": str(folder)}
+    with (CACHE / "system-images.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield {**registry.buildah_env, "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"), "TMPDIR": str(folder)}

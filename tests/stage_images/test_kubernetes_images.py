@@ -60,12 +60,12 @@ def test_an_image_is_small(name: str, registry: Registry, images: dict[str, str]
 
 def inside(registry: Registry, folder: Path, image: str, *words: str) -> str:
     """What a program prints in an image."""
-    env = kept_storage(registry, folder)
-    container = run("buildah", "from", "--quiet", image, env=env).strip()
-    try:
-        return run("buildah", "run", "--isolation=chroot", container, "--", *words, env=env)
-    finally:
-        run("buildah", "rm", container, env=env)
+    with kept_storage(registry, folder) as env:
+        container = run("buildah", "from", "--quiet", image, env=env).strip()
+        try:
+            return run("buildah", "run", "--isolation=chroot", container, "--", *words, env=env)
+        finally:
+            run("buildah", "rm", container, env=env)
 
 
 def test_the_builder_image_has_a_builder(registry: Registry, folder: Path, images: dict[str, str]) -> None:
