@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Protocol
@@ -23,13 +24,14 @@ from typing import Protocol
 from gitdata.backends.git import Git
 from gitdata.backends.images import export_tree, folder_tree
 from gitdata.backends.processes import Processes
-from gitdata.backends.registry import Registries, api_of, parse_reference, read_logins, resolve
+from gitdata.backends.registry import Logins, Registries, api_of, parse_reference, resolve
 from gitdata.errors import GitdataError, InvalidInputError, MachineError, RemoteError
 
 BUILDERS = ("buildah", "podman", "docker")
 DOCKERFILE = "Dockerfile"
 _PROBE = {"buildah": ("info",), "podman": ("info",), "docker": ("version", "--format", "{{.Server.Version}}")}
 _PROBE_SECONDS = 60.0
+_KEPT_LOGS = 100
 _SAID_LINES, _TOLD_LINES = 8, 20  # in the message; in the controller's log
 _PASSED = re.compile(
     r"(BUILDAH|BUILDKIT|BUILDX|CONTAINERS?|DOCKER|REGISTRY|SSL_CERT|STORAGE|XDG)_.*|PATH|HOME|TMPDIR|USER|LOGNAME|LANG"
@@ -170,6 +172,7 @@ class LocalBuilder:
             else:
                 self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
                 log = self._logs / f"{tag}.{verb}.log"
+                _remove_oldest(self._logs)
             with log.open("wb") as file:
                 code, said = self._processes.run(command, _environment(os.environ), file, seconds)
         if code == 0:
@@ -233,7 +236,7 @@ def find_builder(wanted: str) -> str:
 
 def registries(settings: ImageSettings, *, allowed: tuple[str, ...] = ()) -> Registries:
     """How registries are asked, as the settings say."""
-    logins = read_logins(Path(settings.logins)) if settings.logins else None
+    logins = Logins(Path(settings.logins)) if settings.logins else None
     return Registries(allowed, settings.mirrors, logins, settings.platform)
 
 
@@ -259,6 +262,13 @@ def build_problem(what: str, verb: str, lines: Sequence[str], whole: str = "") -
     if verb == "push":
         return RemoteError(f"image {what}: cannot be pushed: {words}", hint=f"check registry and logins{whole}")
     return InvalidInputError(f"image {what}: cannot be built: {words}", hint=f"correct its {DOCKERFILE}{whole}")
+
+
+def _remove_oldest(logs: Path) -> None:
+    """Keep some logs: another builder may be removing the same ones."""
+    with suppress(OSError):
+        for old in sorted(logs.glob("*.log"), key=lambda log: log.stat().st_mtime)[:-_KEPT_LOGS]:
+            old.unlink(missing_ok=True)
 
 
 def _last(lines: Sequence[str]) -> str:

@@ -15,13 +15,13 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 from typing import IO, Any
 
-from gitdata.errors import InvalidInputError, RemoteError
+from gitdata.errors import InvalidInputError, MachineError, RemoteError
 
 _REFERENCE = re.compile(
     r"(?P<host>[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?)/"
@@ -150,9 +150,28 @@ def read_logins(file: Path) -> dict[str, tuple[str, str]]:
                 entry.get("username") or user,
                 entry.get("password") or password,
             )
+    except OSError as error:  # it is perhaps just being replaced
+        raise MachineError(f"the logins to registries cannot be read: {error}", transient=True) from error
     except (ValueError, AttributeError) as error:
         raise InvalidInputError(f"{file}: no Docker configuration: {error}") from error
     return {host: login for host, login in logins.items() if login[0]}
+
+
+class Logins(Mapping[str, tuple[str, str]]):
+    """The logins in a file as they are at each question: some are good for hours only, and then replaced."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        read_logins(file)  # what is wrong with it is told at once
+
+    def __getitem__(self, host: str) -> tuple[str, str]:
+        return read_logins(self._file)[host]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(read_logins(self._file))
+
+    def __len__(self) -> int:
+        return len(read_logins(self._file))
 
 
 class _Asked:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gitdata.backends.registry import Registries, find, image_command, parse_reference, read_logins, resolve
-from gitdata.errors import InvalidInputError, RemoteError
+from gitdata.backends.registry import Logins, Registries, find, image_command, parse_reference, read_logins, resolve
+from gitdata.errors import InvalidInputError, MachineError, RemoteError
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -275,3 +275,25 @@ def test_logins_of_a_docker_configuration(tmp_path: Path) -> None:
     file.write_text("no")
     with pytest.raises(InvalidInputError, match="no Docker configuration"):
         read_logins(file)
+    with pytest.raises(MachineError, match="cannot be read"):
+        read_logins(tmp_path / "none")
+
+
+def test_logins_are_read_again_when_they_were_replaced(registry: Registry, tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+
+    def write(password: str) -> None:
+        auth = base64.b64encode(f"me:{password}".encode()).decode()
+        file.write_text(json.dumps({"auths": {registry.host: {"auth": auth}}}))
+
+    write("expired")
+    registry.login = "basic"
+    known, digest = Registries(logins=Logins(file)), registry.put("1", {})
+    with pytest.raises(InvalidInputError, match="refuses it"):
+        resolve(f"{registry.host}/team/app:1", known)
+    write("secret")
+    assert resolve(f"{registry.host}/team/app:1", known).digest == digest
+    file.unlink()
+    with pytest.raises(MachineError, match="cannot be read") as caught:
+        resolve(f"{registry.host}/team/app:1", known)
+    assert caught.value.transient
