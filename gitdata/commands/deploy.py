@@ -39,6 +39,7 @@ from gitdata.executors.kubernetes_deploy import (
     redacted,
     render,
 )
+from gitdata.executors.kubernetes_doctor import check_server
 from gitdata.executors.kubernetes_secrets import check_git_url, git_secret, registry_secret, store_keys, store_options
 from gitdata.executors.kubernetes_settings import KubernetesSettings
 from gitdata.executors.system_images import SYSTEM as SYSTEM_IMAGES
@@ -105,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(dump_manifests(objects if args.show_secrets else redacted(objects)))
         return 0
     kube = Kube(Cluster(places.system, args.kubeconfig, args.context))
+    check_server(kube)
     apply(kube, objects, lambda text: print(printable(text)))
     if not args.no_wait:
         wait(kube, next(o for o in objects if o["kind"] == "Deployment"), args.timeout)

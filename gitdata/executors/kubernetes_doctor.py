@@ -1,7 +1,8 @@
 """What ``doctor --kubernetes`` looks at in a cluster; each function returns its good news or raises GitdataError.
 
-Called by the command ``doctor``. It only reads and asks the API server what is allowed. Where the controller is
-deployed, its own rights count; before that, those of who asks, who would run it with a kubeconfig.
+Called by the command ``doctor``, ``check_server`` by ``deploy`` too. It only reads and asks the API server what is
+allowed. Where the controller is deployed, its own rights count; before that, those of who asks, who would run it with
+a kubeconfig.
 """
 
 from __future__ import annotations
@@ -48,10 +49,7 @@ class Patient:
     # ------------------------------------------------------------------------------------------------- the checks
 
     def server(self) -> str:
-        found = self.kube.server_version()
-        if found < OLDEST:
-            raise RemoteError(f"Kubernetes {found[0]}.{found[1]} is too old", hint="1.33 or newer is needed")
-        return f"Kubernetes {found[0]}.{found[1]} answers"
+        return f"Kubernetes {check_server(self.kube)} answers"
 
     def namespaces(self) -> str:
         for name in (self.places.system, self.places.jobs):
@@ -184,6 +182,14 @@ class Patient:
         spec = {"resourceAttributes": what} | ({"user": user} if user else {})
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
         return bool(self.kube.create(plural(kind), body)["status"]["allowed"])
+
+
+def check_server(kube: Kube) -> str:
+    """The version of a server that is new enough: Jobs have all that is used since then. Raises RemoteError."""
+    found = kube.server_version()
+    if found < OLDEST:
+        raise RemoteError(f"Kubernetes {found[0]}.{found[1]} is too old", hint="1.33 or newer is needed")
+    return f"{found[0]}.{found[1]}"
 
 
 def _state(pod: Object) -> str:
