@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gitdata.backends.builders import Builder, ImageSettings, registries
-from gitdata.backends.contexts import PREFIX, name_folder, reference_of
+from gitdata.backends.contexts import PREFIX, FolderName, name_folder, reference_of
 from gitdata.backends.git import Git
 from gitdata.backends.registry import Reference, image_command, parse_reference, resolve
 from gitdata.errors import GitdataError, InvalidInputError, MachineError, RemoteError
@@ -26,6 +26,7 @@ from gitdata.executors.kubernetes_tags import Tags
 from gitdata.model import Environment, JobStatus, Stage
 
 _PAUSE, _LONGEST_PAUSE = 0.5, 15.0  # seconds until a registry that did not answer is asked again
+_MOST_NAMES = 4096
 _MOST_COMMAND = 32 << 10  # bytes: it goes into a variable
 _BUILT, _ASKED = "its image is being built", "its image is looked at for its command"
 
@@ -55,6 +56,7 @@ class Images:
         self._patience = cluster.stuck_seconds
         self._slots = threading.BoundedSemaphore(max(1, settings.at_once))
         self._tags = Tags(replace(self._own, allowed=settings.allowed), cluster.stuck_seconds)
+        self._names: dict[tuple[str, str], FolderName | None] = {}
         self._lock = threading.Lock()
         self._sought: dict[str, Future[Reference]] = {}  # environment id -> the one search that runs
         self._waiting: dict[str, Job] = {}
@@ -64,13 +66,21 @@ class Images:
     def environment(self, git: Git, commit: str, stage: Stage, known: str) -> Environment:
         """The environment of a stage. Raises InvalidInputError, RemoteError with the registry's words."""
         image = stage.transform.image
-        folder = name_folder(git, commit, image, self._settings)
+        folder = self._named(git, commit, image)
         if folder is not None:
             return Environment(folder.id, image)
         if known.startswith("oci:sha256:"):
             parse_reference(image)
             return Environment(known, image)
         return Environment(f"oci:{self._tags.digest(image)}", image)
+
+    def _named(self, git: Git, commit: str, image: str) -> FolderName | None:
+        """Asked for every stage at each turn: what a commit holds does not change."""
+        if (commit, image) not in self._names:
+            if len(self._names) >= _MOST_NAMES:
+                self._names.clear()
+            self._names[commit, image] = name_folder(git, commit, image, self._settings)
+        return self._names[commit, image]
 
     # -------------------------------------------------------------------------------------------------- of a job
 
