@@ -110,7 +110,9 @@ class Lookout:
         if last is not None and last.uid != job["metadata"].get("uid"):
             last = None
         rung = self.bell.pods_changed.get(name, 0)
-        news = rung != (last.rung if last else 0)
+        # Of many shards each end is no news: their pods are more than one wants to ask for that often.
+        left = unfinished(job) if rung != (last.rung if last else 0) and not terminal(job) else []
+        news = 0 < len(left) <= _FEW
         if terminal(job):
             if not needs_pods(job):
                 return ended(job, ()) or _alive(job)
@@ -121,7 +123,7 @@ class Lookout:
             due = last is None or self._is_due(last, news=news)
         if due:
             began = time.monotonic()
-            status = self._look(name, job, news=news)
+            status = self._look(name, job, left if news else [])
             now = time.monotonic()
             last = self._looks[name] = _Look(now, now - began, rung, job["metadata"].get("uid", ""), status)
         assert last is not None
@@ -132,10 +134,9 @@ class Lookout:
         usual = self._settings.refresh_seconds * (_SHARE if self.bell.healthy else 1)
         return since >= max(_SOONEST if news else usual, _SHARE * last.took)
 
-    def _look(self, name: str, job: Object, *, news: bool) -> JobStatus:
-        """Look at the pods of a Job whose own status does not say enough."""
-        left = [] if terminal(job) else unfinished(job)
-        if news and left and len(left) <= _FEW and not (job.get("status") or {}).get("failedIndexes"):
+    def _look(self, name: str, job: Object, left: list[int]) -> JobStatus:
+        """Look at the pods of a Job whose own status does not say enough. left: the last shards, if one has news."""
+        if left and not (job.get("status") or {}).get("failedIndexes"):
             wanted = ",".join(map(str, left))
             status = over(job, self._kube.find("pods", labels=f"{OF_JOB}={name},{INDEX_LABEL} in ({wanted})"))
             if status is not None:

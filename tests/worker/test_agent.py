@@ -185,6 +185,7 @@ def test_a_datum_that_dies_is_tried_by_the_next_pod_and_keeps_no_other_waiting(
     second.start()
     until(lambda: (second.work / "pfs/in/f0").exists())  # the others came first
     died(second)
+    assert sum(r.failure is None for r in bench.results(plan)[0]) == 2
     failed = [r for r in bench.results(plan)[0] if r.failure is not None and r.failure.kind == "user"]
     assert [(r.tries, r.failure and r.failure.exit_code) for r in failed] == [(2, 137)]
     third = Pod(launcher, tmp_path / "third", {**first.env, "GITDATA_FAILURES": "2"})
