@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 
 from gitdata.backends.builders import DOCKERFILE, ImageSettings
 from gitdata.backends.registry import parse_reference
-from gitdata.executors.kubernetes_manifest import _SECRET_OPTIONS
+from gitdata.executors.kubernetes_manifest import SECRET_OPTIONS
 from gitdata.executors.kubernetes_settings import KubernetesSettings
 from gitdata.identity import sha256
 
@@ -147,7 +147,7 @@ def _pod(
 
 
 def _fetch(context: str, cluster: KubernetesSettings) -> Object:
-    options = {k: v for k, v in sorted(cluster.store_options.items()) if k not in _SECRET_OPTIONS}
+    options = {k: v for k, v in sorted(cluster.store_options.items()) if k not in SECRET_OPTIONS}
     told = {
         "GITDATA_STORE": cluster.store_url,
         "GITDATA_STORE_OPTIONS": json.dumps(options),

@@ -33,7 +33,7 @@ COMMIT, ENVIRONMENT, IMAGE, TIMEOUT = (f"gitdata.dev/{name}" for name in ("commi
 FAILED_FOR_GOOD = 1  # the launcher's word: every datum was tried to its end, and one failed
 BACKOFF_PER_INDEX = 2
 LAUNCH = "/usr/local/bin/gitdata-launch"
-_SECRET_OPTIONS = frozenset({"access_key_id", "secret_access_key", "session_token"})
+SECRET_OPTIONS = frozenset({"access_key_id", "secret_access_key", "session_token"})
 
 
 def selector(settings: KubernetesSettings) -> str:
@@ -161,7 +161,7 @@ def _install(settings: KubernetesSettings) -> Object:
 
 
 def _agent(job: Job, settings: KubernetesSettings, command: tuple[str, ...]) -> Object:
-    options = {k: v for k, v in sorted(settings.store_options.items()) if k not in _SECRET_OPTIONS}
+    options = {k: v for k, v in sorted(settings.store_options.items()) if k not in SECRET_OPTIONS}
     told = {
         "GITDATA_STORE": settings.store_url,
         "GITDATA_STORE_OPTIONS": json.dumps(options),
