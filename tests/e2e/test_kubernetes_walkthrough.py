@@ -7,11 +7,12 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
+from cluster.processes import TestbedError
 from cluster.registry import registries_conf
 from cluster.testbed import Cluster
 from gitdata.backends.builders import ImageSettings, LocalBuilder
@@ -108,18 +109,20 @@ def installation(node_cluster: Cluster, pod_s3: S3, tmp_path: Path) -> Iterator[
 def test_a_reader_gets_from_an_empty_cluster_to_the_camera_pipeline(
     node_cluster: Cluster, installation: dict[str, str], tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        ["bash", "-c", script()],
-        cwd=tmp_path,
-        env=installation,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    transcript = tmp_path / "transcript"
+    with transcript.open("w") as file:
+        done = subprocess.run(
+            ["bash", "-c", script()],
+            cwd=tmp_path,
+            env=installation,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
     if done.returncode:
-        pods = node_cluster.kubectl("get", "pods,jobs", "-A")
-        log = node_cluster.kubectl("-n", "gitdata-system", "logs", "deployment/gitdata-controller", "--tail=100")
-        raise AssertionError(f"{done.stdout}\n{pods}\n{log}")
+        for words in (["get", "pods,jobs", "-A"], ["-n", "gitdata-system", "logs", "deployment/gitdata-controller"]):
+            with transcript.open("a") as file, suppress(TestbedError):
+                file.write(node_cluster.kubectl(*words))
+        raise AssertionError(transcript.read_text()[-10_000:])
     left = {n["metadata"]["name"] for n in node_cluster.api.list("/api/v1/namespaces")}
     assert not left & {"gitdata-system", "gitdata-jobs"}
