@@ -118,14 +118,19 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in answer.getheaders():
             if name.lower() not in _HOP:
                 self.send_header(name, value)
+        chunked = bool(answer.chunked)  # a client then takes each piece as it comes
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
         self.send_header("Connection", "close")
         self.end_headers()
         end = None if seconds is None else time.monotonic() + seconds
         while piece := answer.read1(1 << 16):
-            self.wfile.write(piece)
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
             self.wfile.flush()
             if end is not None and time.monotonic() >= end:
                 return
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
 
     def _answer(self, fault: Fault) -> None:
         if not fault.status:
