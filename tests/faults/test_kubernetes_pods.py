@@ -50,22 +50,39 @@ def test_a_pod_evicted_through_the_api(lab: ClusterLab, right: Right) -> None:
     assert lab.records("result")[0]["restarts"] == 0  # an eviction is no failure
 
 
-def test_a_command_that_runs_out_of_memory(lab: ClusterLab, pushed: str) -> None:
-    """The kernel kills the command's container: a failure of that datum, which is not tried again."""
+def out_of_memory(lab: ClusterLab, pod: str) -> None:
+    """As the kernel ends a container: the launcher has no last word."""
+    user = lab.pods.all[pod].user
+    assert user is not None
+    user.kill()
+
+
+def test_a_command_that_runs_out_of_memory_once(lab: ClusterLab, right: Right) -> None:
+    """It is tried again in the next pod."""
     with lab.serving():
         pod, _ = lab.holding(2)
-        user = lab.pods.all[pod].user
-        assert user is not None
-        user.kill()
+        out_of_memory(lab, pod)
         lab.gate.touch()
-        lab.published(pushed)
+        right()
+    assert len(lab.begun()) == 3
+
+
+def test_a_command_that_runs_out_of_memory(lab: ClusterLab, pushed: str) -> None:
+    """When its tries are used up, that datum has failed, and no other."""
+    lab.held(datum_tries=1)
+    commit = lab.push("one try")
+    with lab.serving():
+        pod, _ = lab.holding(2)
+        out_of_memory(lab, pod)
+        lab.gate.touch()
+        lab.published(commit)
         lab.tidy()
     (result,) = lab.records("result")
     assert (result["state"], result["cause"]) == ("failed", "user")
     assert "most likely for want of memory" in result["message"]
     assert lab.states() == {"held": "failed"}
     assert len(lab.begun()) == 2
-    lab.once(pushed)
+    lab.once(commit)
     assert len(lab.results()) == 2
 
 
