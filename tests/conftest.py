@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from cluster.fixtures import api_cluster, control_cluster, node_cluster, pytest_xdist_make_scheduler
+from cluster.fixtures import (
+    api_cluster,
+    control_cluster,
+    node_cluster,
+    pytest_collection_modifyitems,
+    pytest_configure,
+)
 from helpers.machine import BIN, Program, Repo, sealed_environment
+from helpers.real_pods import pod_s3, worker_image
 from helpers.registries import image_registry, shared_registry
 from helpers.s3 import S3, serve_s3
 
@@ -18,8 +25,11 @@ __all__ = [  # found here by pytest
     "control_cluster",
     "image_registry",
     "node_cluster",
-    "pytest_xdist_make_scheduler",
+    "pod_s3",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
     "shared_registry",
+    "worker_image",
 ]
 
 

@@ -9,24 +9,28 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
 from cluster.testbed import CannotRunError, Cluster, Tier, running
 
 
-class _OneWorker(LoadScopeScheduling):
-    def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.partition("::")[0]
-        return "cluster" if "cluster" in path or "kubernetes" in path else nodeid
+def pytest_configure(config: pytest.Config) -> None:
+    """With pytest-xdist, tests of a group go to one worker."""
+    if getattr(config.option, "dist", "no") == "load":
+        config.option.dist = "loadgroup"
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
-    """With pytest-xdist one worker runs every file with such a path, so that each cluster is started once."""
-    return _OneWorker(config, log) if config.getoption("dist") == "load" else None
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker has all tests with real pods, as a machine has one such cluster; one each folder's tests of a lesser
+    tier, so that few clusters are started and none is waited for.
+    """
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        if "node_cluster" in names:
+            item.add_marker(pytest.mark.xdist_group("node"))
+        elif "control_cluster" in names or "api_cluster" in names:
+            item.add_marker(pytest.mark.xdist_group(f"cluster {item.path.parent.name}"))
 
 
 _WHY = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,24 +11,21 @@ from cluster.testbed import Cluster
 from gitdata.cli import main
 from helpers.git_daemon import serve_git
 from helpers.machine import Repo
-from helpers.s3 import S3, serve_s3
+from helpers.s3 import S3
 from helpers.system_images import pushed
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 
-@pytest.fixture
-def pod_s3(node_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
-    assert node_cluster.gateway is not None
-    with serve_s3(node_cluster.gateway) as server:
-        for name, value in server.env.items():
-            monkeypatch.setenv(name, value)
-        yield server
-
-
 def test_a_deployed_controller_becomes_ready_and_is_taken_away(
-    node_cluster: Cluster, pod_s3: S3, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    node_cluster: Cluster,
+    pod_s3: S3,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for name, value in pod_s3.env.items():
+        monkeypatch.setenv(name, value)
     registry, gateway = node_cluster.registry, node_cluster.gateway
     assert registry is not None
     assert gateway is not None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.processes import TestbedError
+from cluster.processes import TestbedError, eventually
 from cluster.registry import registries_conf
 from cluster.testbed import Cluster
 from gitdata.backends.builders import ImageSettings, LocalBuilder
@@ -21,7 +21,7 @@ from gitdata.backends.git import Git
 from helpers.builds import build_options
 from helpers.forward_proxy import forward_proxy
 from helpers.git_daemon import serve_git
-from helpers.machine import BIN, Repo
+from helpers.machine import BIN, Program, Repo
 from helpers.mail import running_sink
 from helpers.s3 import S3
 from helpers.system_images import kept_storage
@@ -33,12 +33,26 @@ AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 IN_PODS = "/etc/gitdata/build"
 
 
-def script() -> str:
-    """The commands, each with the options that say what this machine and this cluster have of their own."""
-    text = "\n".join(BLOCK.findall((ROOT / "docs" / "kubernetes.md").read_text()))
+def commands() -> tuple[str, str]:
+    """Those of the whole page and those that take it away again; each with what this machine has of its own."""
+    *blocks, last = BLOCK.findall((ROOT / "docs" / "kubernetes.md").read_text())
+    text = "\n".join(blocks)
     text = text.replace("gitdata images push --system", 'gitdata images push --system --config "$HERE"')
     text = text.replace("gitdata deploy", 'gitdata deploy --config "$THERE" --mail-key-env SENDGRID_API_KEY')
-    return f"set -eux\n{text}"
+    return text, last
+
+
+def follow(text: str, cluster: Cluster, env: Mapping[str, str], place: Path) -> None:
+    """Run commands as one would type them; what they printed is in ``transcript``."""
+    transcript = place / "transcript"
+    with transcript.open("a") as file:
+        command = ["bash", "-euxc", text]
+        done = subprocess.run(command, cwd=place, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+    if done.returncode:
+        for words in (["get", "pods,jobs", "-A"], ["-n", "gitdata-system", "logs", "deployment/gitdata-controller"]):
+            with transcript.open("a") as file, suppress(TestbedError):
+                file.write(cluster.kubectl(*words))
+        raise AssertionError(transcript.read_text()[-10_000:])
 
 
 def big_image(registry: str, options: tuple[str, ...], env: Mapping[str, str], place: Path) -> None:
@@ -73,7 +87,7 @@ def installation(node_cluster: Cluster, pod_s3: S3, tmp_path: Path) -> Iterator[
         sink = stack.enter_context(running_sink(tmp_path / "mails", host=gateway))
         proxy = stack.enter_context(forward_proxy(gateway))
         options = build_options(tmp_path)
-        storage = kept_storage(registry, tmp_path)
+        storage = stack.enter_context(kept_storage(registry, tmp_path))
         here, there = tmp_path / "here.toml", tmp_path / "there.toml"
         here.write_text(f'[images]\nbuilder = "buildah"\noptions = {json.dumps(options)}\n{mirrors}')
         volumes = [f"--volume={IN_PODS}/pip.conf:/etc/pip.conf:ro", f"--volume={IN_PODS}/ca.crt:{AUTHORITIES}:ro"]
@@ -106,23 +120,59 @@ def installation(node_cluster: Cluster, pod_s3: S3, tmp_path: Path) -> Iterator[
         }
 
 
+def executed(gitdata: Program) -> list[dict[str, int]]:
+    """For each push, oldest first: stage -> how many datums ran."""
+    found: dict[str, dict[str, int]] = {}
+    for job in reversed(gitdata.json("job", "list")):
+        found.setdefault(job["source_commit"], {})[job["stage"]] = job["datums"]["processed"]
+    return list(found.values())
+
+
 def test_a_reader_gets_from_an_empty_cluster_to_the_camera_pipeline(
-    node_cluster: Cluster, installation: dict[str, str], tmp_path: Path
+    node_cluster: Cluster,
+    pod_s3: S3,
+    installation: dict[str, str],
+    dvc: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    transcript = tmp_path / "transcript"
-    with transcript.open("w") as file:
-        done = subprocess.run(
-            ["bash", "-c", script()],
-            cwd=tmp_path,
-            env=installation,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    if done.returncode:
-        for words in (["get", "pods,jobs", "-A"], ["-n", "gitdata-system", "logs", "deployment/gitdata-controller"]):
-            with transcript.open("a") as file, suppress(TestbedError):
-                file.write(node_cluster.kubectl(*words))
-        raise AssertionError(transcript.read_text()[-10_000:])
+    going, leaving = commands()
+    follow(going, node_cluster, installation, tmp_path)
+    gitdata = Program(str(BIN / "gitdata"), cwd=tmp_path / "cameras")
+    for name, value in pod_s3.env.items():
+        monkeypatch.setenv(name, value)
+    first = {"validate": 8, "object-detect": 7, "threat-detect": 7, "plot": 1}
+    assert executed(gitdata) == [first, dict.fromkeys(first, 1)]
+
+    # Stock DVC brings what pods made; what TensorFlow saw is in it, and each message was mailed once.
+    clone = Repo(tmp_path / "cameras").clone(tmp_path / "clone", "--no-checkout")
+    clone.git(
+        "fetch", "--quiet", installation["REPOSITORY"], "gitdata/main", "+refs/notes/gitdata/*:refs/notes/gitdata/*"
+    )
+    clone.git("checkout", "--quiet", "FETCH_HEAD")
+    dvc("pull", cwd=clone.path)
+    assert (clone.path / "plot" / "threats.png").read_bytes().startswith(b"\x89PNG")
+    seen = [json.loads(path.read_text()) for path in (clone.path / "object-detect").glob("*/*.json")]
+    assert {thing["class"] for image in seen for thing in image["objects"]} >= {"person", "car"}
+    written = len(list((clone.path / "threat-detect" / "mail").iterdir()))
+    eventually("the mails", lambda: len(list((tmp_path / "mails").glob("*.json"))) == written >= 2, seconds=30)
+
+    # Provenance is in the note of the source commit: the tree of the image's folder is what was built.
+    source = clone.git("rev-parse", "HEAD^2").strip()
+    note = clone.git("notes", "--ref", "gitdata/provenance", "show", source)
+    assert clone.head(f"{source}:stage-images/object-detect") in note
+
+    # Each Job ran an image by its digest, has ended and will go; three images were built on the cluster, each once.
+    jobs = node_cluster.api.list("/apis/batch/v1/namespaces/gitdata-jobs/jobs")
+    assert len(jobs) == 2 * len(first)
+    for job in jobs:
+        assert "@sha256:" in job["spec"]["template"]["spec"]["containers"][0]["image"]
+        assert job["spec"]["ttlSecondsAfterFinished"] > 0
+        assert not job["status"].get("active")
+    log = node_cluster.kubectl("-n", "gitdata-system", "logs", "deployment/gitdata-controller")
+    assert log.count(": built on the cluster in ") == 3
+    assert "Traceback" not in log
+
+    follow(leaving, node_cluster, installation, tmp_path)
     left = {n["metadata"]["name"] for n in node_cluster.api.list("/api/v1/namespaces")}
     assert not left & {"gitdata-system", "gitdata-jobs"}

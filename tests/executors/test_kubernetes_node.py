@@ -15,12 +15,12 @@ from gitdata.errors import InvalidInputError
 from gitdata.executors.base import Executor
 from gitdata.executors.kubernetes import KubernetesExecutor
 from gitdata.model import Secret
-from helpers.real_pods import bench, executor, pod_s3, worker_image
+from helpers.real_pods import bench, executor
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 
-__all__ = ["bench", "executor", "pod_s3", "worker_image"]  # found here by pytest
+__all__ = ["bench", "executor"]  # found here by pytest
 
 
 class TestKubernetesConformance(Conformance):

@@ -16,9 +16,9 @@ from executors.bench import Bench
 from gitdata.executors.base import Job
 from gitdata.executors.kubernetes import KubernetesExecutor
 from gitdata.model import DatumResult, RunPlan
-from helpers.real_pods import bench, executor, pod_s3, worker_image
+from helpers.real_pods import bench, executor
 
-__all__ = ["bench", "executor", "pod_s3", "worker_image"]  # found here by pytest
+__all__ = ["bench", "executor"]  # found here by pytest
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 

@@ -22,14 +22,14 @@ from helpers.s3 import S3, serve_s3
 from helpers.system_images import pushed
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def worker_image(node_cluster: testbed.Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
     assert node_cluster.registry is not None
     (found,) = pushed(node_cluster.registry, tmp_path_factory.mktemp("worker"), ["worker"])
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pod_s3(node_cluster: testbed.Cluster) -> Iterator[S3]:
     """A server of objects that pods reach."""
     assert node_cluster.gateway is not None
