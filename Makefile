@@ -14,7 +14,7 @@ test: $(VENV)/.installed-dev,notify,stages  ## every test, with real git, real D
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
 test-cluster: $(VENV)/.installed-dev,notify,stages  ## the tests on a real Kubernetes; builds it the first time (10 to 30 minutes)
-	GITDATA_TEST_CLUSTER=build $(VENV)/bin/python -m pytest -m cluster
+	GITDATA_TEST_CLUSTER=build $(VENV)/bin/python -m pytest -n 2 -m cluster
 
 lint: $(VENV)/.installed-dev,notify,stages
 	$(VENV)/bin/ruff check .
