@@ -2,7 +2,7 @@
 
 Called by executors.kubernetes while planning. References come from commits: they are parsed strictly, reach only the
 registries that the configuration allows, and never choose where credentials are sent: a token comes from the realm
-that the registry itself names, over https unless the registry is on this machine.
+that the registry itself names, over https unless both are on this machine. A registry's answers are a stranger's too.
 """
 
 from __future__ import annotations
@@ -131,10 +131,12 @@ def image_command(reference: Reference, registries: Registries) -> tuple[str, ..
         digest = _for_platform(name, _object(name, _proven(name, digest, body)), registries.platform)
         kind, body = asked.manifest(digest)
     manifest = _object(name, _proven(name, digest, body))
-    config = _object(name, asked.blob(str((manifest.get("config") or {}).get("digest")))).get("config") or {}
-    words = [*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]
-    if not all(isinstance(word, str) and "\0" not in word for word in words):
-        raise InvalidInputError(f"image {name}: its entrypoint cannot be read")
+    config = _table(_object(name, asked.blob(str(_table(manifest.get("config")).get("digest")))).get("config"))
+    words: list[str] = []
+    for given in (config.get("Entrypoint") or [], config.get("Cmd") or []):
+        if not isinstance(given, list) or not all(isinstance(word, str) and "\0" not in word for word in given):
+            raise InvalidInputError(f"image {name}: its entrypoint cannot be read")
+        words += given
     return tuple(words)
 
 
@@ -147,12 +149,12 @@ def read_logins(file: Path) -> dict[str, tuple[str, str]]:
             user, _, password = base64.b64decode(entry.get("auth", "")).decode().partition(":")
             host = host.removeprefix("https://").removesuffix("/").removesuffix("/v1").removesuffix("/v2")
             logins["docker.io" if host == "index.docker.io" else host] = (
-                entry.get("username") or user,
-                entry.get("password") or password,
+                str(entry.get("username") or user),
+                str(entry.get("password") or password),
             )
     except OSError as error:  # it is perhaps just being replaced
         raise MachineError(f"the logins to registries cannot be read: {error}", transient=True) from error
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise InvalidInputError(f"{file}: no Docker configuration: {error}") from error
     return {host: login for host, login in logins.items() if login[0]}
 
@@ -197,7 +199,7 @@ class _Asked:
             raise RemoteError(f"{name}: its registry names no digest")
         status, headers, body = self._ask(f"{self._base}/v2/{self._path}/blobs/{digest}", name)
         if status in _REDIRECTS:
-            target = urllib.parse.urljoin(self._base, headers.get("Location") or "")
+            target = _url(name, headers.get("Location") or "", self._base)
             if urllib.parse.urlsplit(target).scheme != "https" and not target.startswith(f"{self._base}/"):
                 raise RemoteError(f"{name}: its registry sends elsewhere than to an https URL: {target[:200]!r}")
             status, _, body = _get(target, name, "")
@@ -232,8 +234,10 @@ class _Asked:
                 return
 
     def _token(self, asked: Mapping[str, str], name: str) -> str:
-        realm = urllib.parse.urlsplit(asked.get("realm", ""))
-        local = realm.scheme == "http" and realm.hostname in _HERE
+        realm = urllib.parse.urlsplit(_url(name, asked.get("realm", "")))
+        # Only a registry of this machine may send us to what else listens here.
+        here = urllib.parse.urlsplit(self._base).hostname in _HERE
+        local = here and realm.scheme == "http" and realm.hostname in _HERE
         if realm.scheme != "https" and not local:
             raise RemoteError(f"{name}: its registry wants a login at {asked.get('realm', '')[:200]!r}, no https URL")
         query = {"service": asked.get("service", ""), "scope": f"repository:{self._path}:pull"}
@@ -274,8 +278,9 @@ def _get(url: str, name: str, authorization: str) -> tuple[int, Message, bytes]:
 
 def _for_platform(text: str, index: Mapping[str, Any], platform: str) -> str:
     system, _, machine = platform.partition("/")
-    for entry in index.get("manifests") or []:
-        wanted = entry.get("platform") or {}
+    listed = index.get("manifests")
+    for entry in map(_table, listed if isinstance(listed, list) else ()):
+        wanted = _table(entry.get("platform"))
         if (wanted.get("os"), wanted.get("architecture")) == (system, machine):
             digest = str(entry.get("digest"))
             if _DIGEST.fullmatch(digest):
@@ -299,10 +304,24 @@ def _proven(name: str, digest: str, body: bytes) -> bytes:
 def _object(name: str, body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise RemoteError(f"{name}: its registry answered with no JSON object")
+    return found
+
+
+def _table(value: Any) -> dict[str, Any]:
+    """What should be a table and is a stranger's; without anything in it where it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def _url(name: str, text: str, base: str = "") -> str:
+    try:
+        found = urllib.parse.urljoin(base, text)
+        _ = urllib.parse.urlsplit(found).port
+    except ValueError as error:
+        raise RemoteError(f"{name}: its registry names {text[:200]!r}, which is no URL") from error
     return found
 
 
@@ -311,7 +330,7 @@ def _words(body: bytes) -> str:
     try:
         errors = json.loads(body)["errors"]
         text = "; ".join(str(e.get("message") or e.get("code")) for e in errors)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ""
     return f": {text[:300]}" if text.isprintable() else ""
 

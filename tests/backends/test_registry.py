@@ -297,3 +297,64 @@ def test_logins_are_read_again_when_they_were_replaced(registry: Registry, tmp_p
     with pytest.raises(MachineError, match="cannot be read") as caught:
         resolve(f"{registry.host}/team/app:1", known)
     assert caught.value.transient
+
+
+def test_a_registry_elsewhere_sends_us_to_nothing_that_listens_here(registry: Registry) -> None:
+    """What listens on the controller's machine for itself is not for who names a registry in a commit."""
+    registry.login = "bearer"  # its realm is http://127.0.0.1:…, which is right for a registry of this machine only
+    elsewhere = Registries(mirrors={"registry.example": f"http://{registry.host.replace('127.0.0.1', '127.1')}"})
+    with pytest.raises(RemoteError, match="no https URL"):
+        resolve("registry.example/team/app:1.0", elsewhere)
+    assert [path for path, _ in registry.seen if "token" in path] == []
+
+
+@pytest.mark.parametrize("realm", ["https://[", "https://x:y/", "http://127.0.0.1:99999999/"])
+def test_a_realm_that_is_no_url(registry: Registry, realm: str) -> None:
+    registry.login, registry.realm = "bearer", realm
+    with pytest.raises(RemoteError, match="which is no URL"):
+        resolve(f"{registry.host}/team/app:1.0", Registries())
+
+
+NESTED = b'{"a":' * 200_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(json.dumps({"manifests": m}).encode() for m in (5, "x", [5], {"a": 1}, [{"platform": "linux/amd64"}])),
+        NESTED,
+        b"[]",
+        b"\xff",
+    ],
+)
+def test_an_index_of_anything(registry: Registry, body: bytes) -> None:
+    registry.images["1.0"] = (INDEX, body)
+    with pytest.raises((InvalidInputError, RemoteError)):
+        resolve(f"{registry.host}/team/app:1.0", Registries())
+
+
+@pytest.mark.parametrize("words", [5, "echo", {"a": "b"}, [5], ["a\0b"]])
+def test_an_entrypoint_of_anything(registry: Registry, words: object) -> None:
+    with pytest.raises(InvalidInputError, match="entrypoint cannot be read"):
+        command(registry, image(registry, {"Entrypoint": words}))
+
+
+@pytest.mark.parametrize("config", [5, ["x"], {}])
+def test_an_image_without_a_readable_configuration_runs_nothing(registry: Registry, config: object) -> None:
+    assert command(registry, image(registry, config)) == ()
+
+
+def test_a_manifest_whose_configuration_is_no_table(registry: Registry) -> None:
+    digest = registry.put("1.0", {"config": "x"})
+    with pytest.raises(RemoteError, match="names no digest"):
+        command(registry, digest)
+
+
+def test_answers_that_nest_without_an_end(registry: Registry) -> None:
+    registry.images["1.0"] = ("application/json", NESTED)
+    with pytest.raises(InvalidInputError, match="which is no image"):
+        resolve(f"{registry.host}/team/app:1.0", Registries())
+    registry.login, registry.realm = "bearer", f"http://{registry.host}/store/"
+    registry.images["?service=s&scope=repository%3Ateam%2Fapp%3Apull"] = ("application/json", NESTED)
+    with pytest.raises(RemoteError, match="no JSON object"):
+        resolve(f"{registry.host}/team/app:1.0", Registries())
