@@ -10,6 +10,7 @@ nothing about jobs.
 from __future__ import annotations
 
 import copy
+import http.client
 import json
 import random
 import re
@@ -18,9 +19,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
+import yaml
 from kubernetes import config as kube_config
 from kubernetes.client import Configuration
 from kubernetes.client.rest import RESTClientObject
@@ -137,7 +139,11 @@ class Kube:
     def __init__(self, cluster: Cluster) -> None:
         self.namespace = _name(cluster.namespace)
         self._configuration = _configuration(cluster)
-        self._pool = RESTClientObject(self._configuration).pool_manager
+        try:
+            urlsplit(self._configuration.host)
+            self._pool = RESTClientObject(self._configuration).pool_manager
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise _unconfigured(cluster, error) from error
 
     def get(self, kind: str, name: str) -> Object:
         """Raises NotFoundError."""
@@ -257,9 +263,16 @@ class Kube:
         content: str = "",
         tries: int = _TRIES,
     ) -> Object:
-        answer = json.loads(self._send(method, path, body=body, query=query, content=content, tries=tries))
+        said = self._send(method, path, body=body, query=query, content=content, tries=tries)
+        try:
+            answer = json.loads(said)
+        except ValueError:
+            answer = None
         if not isinstance(answer, dict):
-            raise KubeError(f"{method} {path}: the API server answered with no object")
+            raise KubeError(
+                f"{method} {path}: {self._configuration.host} answered {said[:60]!r}, which is no object",
+                hint="is that the API server? Something between it and us may answer in its place",
+            )
         return answer
 
     def _send(
@@ -312,7 +325,7 @@ class Kube:
                 retries=False,
                 preload_content=not stream,
             )
-        except urllib3.exceptions.HTTPError as error:
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
             host = self._configuration.host
             raise KubeError(f"the Kubernetes API server {host} cannot be reached: {error}") from error
         return answer
@@ -343,12 +356,17 @@ def _configuration(cluster: Cluster) -> Configuration:
                 kube_config.load_incluster_config(client_configuration=found)
             except kube_config.ConfigException:
                 kube_config.load_kube_config(client_configuration=found)
-    except (kube_config.ConfigException, OSError) as error:
-        raise MachineError(
-            f"no Kubernetes cluster is configured here: {error}",
-            hint="set KUBECONFIG, or run the controller in the cluster",
-        ) from error
+    except (kube_config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, AttributeError) as error:
+        raise _unconfigured(cluster, error) from error  # the last three: a file that is anything but a kubeconfig
     return found
+
+
+def _unconfigured(cluster: Cluster, error: Exception) -> MachineError:
+    words = " ".join(f"{cluster.kubeconfig or 'the kubeconfig'} cannot be used: {error}".split())[:500]
+    return MachineError(
+        f"no Kubernetes cluster is configured here: {words}",
+        hint="set KUBECONFIG or --kubeconfig, or run the controller in the cluster",
+    )
 
 
 def _problem(status: int, data: bytes) -> KubeError:

@@ -170,3 +170,42 @@ def test_what_is_no_name_never_becomes_a_path(kube: Kube, server: Server, name: 
 def test_no_cluster_is_the_machines_fault() -> None:
     with pytest.raises(MachineError, match="no Kubernetes cluster is configured"):
         Kube(Cluster("jobs"))
+
+
+CONFIG = """apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: k, user: u}}]
+clusters: [{name: k, cluster: {server: "SERVER", proxy-url: "PROXY"}}]
+users: [{name: u, user: {token: "t"}}]
+"""
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        b"",
+        b"\x00\xff\xfe garbage",
+        b"hello",
+        b"3",
+        b"- a\n- b\n",
+        b"a: [b\n c: }",
+        b"current-context: c\ncontexts: c\nclusters: []\nusers: []\n",
+        b'!!python/object/apply:os.system ["true"]\n',
+        CONFIG.replace("SERVER", "https://[::1").encode(),
+        CONFIG.replace("SERVER", "https://api.example").replace("PROXY", "gopher://x").encode(),
+    ],
+)
+def test_a_kubeconfig_of_anything_is_the_machines_fault(tmp_path: Path, config: bytes) -> None:
+    file = tmp_path / "odd"
+    file.write_bytes(config)
+    with pytest.raises(MachineError, match="odd cannot be used") as raised:
+        Kube(Cluster("jobs", str(file)))
+    assert "\n" not in raised.value.message
+
+
+@pytest.mark.parametrize("said", [b"<html>log in</html>", b"", b"[]", b"\xff"])
+def test_a_portal_in_the_place_of_the_server(kube: Kube, server: Server, said: bytes) -> None:
+    server.will(200, said)
+    with pytest.raises(KubeError, match="which is no object"):
+        kube.server_version()
