@@ -33,6 +33,7 @@ class Tags:
     def __init__(self, registries: Registries, patience: float, pause: float = 15.0) -> None:
         self._registries, self._patience, self._pause = registries, patience, pause
         self._asked: dict[str, Future[Reference]] = {}
+        self._begun: dict[str, float] = {}  # when each question was asked
         self._silent: dict[str, _Silence] = {}  # by host
 
     def digest(self, image: str) -> str:
@@ -47,9 +48,15 @@ class Tags:
             if silence is not None and time.monotonic() < silence.until:
                 raise silence.error
             future = self._asked[image] = Future()
+            self._begun[image] = time.monotonic()
             threading.Thread(target=self._ask, args=(image, future), name=f"tag {image}", daemon=True).start()
             wait([future], _MOMENT)
         if not future.done():
+            asked = time.monotonic() - self._begun[image]
+            if asked >= self._patience:  # one that answers a byte at a time never ends
+                del self._asked[image]
+                words = f"image {image}: its registry has not answered for {asked:.0f} s"
+                raise MachineError(words, hint="push again, or retry later")
             raise RemoteError(f"image {image}: its registry has not answered yet", transient=True)
         error = future.exception()
         if error is None:

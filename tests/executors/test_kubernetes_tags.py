@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -87,3 +89,24 @@ def test_patience_ends_and_stays_ended(image_registry: Registry) -> None:
 def test_an_image_that_is_not_there_is_the_stage_s_fault(image_registry: Registry) -> None:
     with pytest.raises(InvalidInputError, match="unknown"):
         known(Tags(Registries(), patience=60), f"{image_registry.host}/team/nothing:1")
+
+
+def test_a_registry_without_an_end_is_given_up_on() -> None:
+    """One that answers a byte at a time keeps every time limit of a socket."""
+    ended = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            while not ended.wait(0.05):
+                connection.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=drip, args=(server,), daemon=True).start()
+        tags = Tags(Registries(), patience=1.5)
+        try:
+            with pytest.raises(MachineError, match="has not answered for"):
+                known(tags, f"localhost:{server.getsockname()[1]}/team/a:1")
+        finally:
+            ended.set()
