@@ -62,7 +62,7 @@ class KubernetesExecutor:
         parse_reference(settings.worker_image)
         self._settings = settings
         self._kube = Kube(Cluster(settings.namespace, kubeconfig, context))
-        self._images = Images(images, settings, logins, builder)
+        self._images = Images(images or ImageSettings(), logins, builder, patience=settings.stuck_seconds)
         self._nodes = Nodes(self._kube, say)
         self._look = Lookout(self._kube, settings)
         self._counted: dict[str, Progress] = {}  # of jobs that have ended

@@ -128,7 +128,7 @@ class Patient:
         if not able:
             raise RemoteError(
                 f"{len(found)} nodes take pods, none of them is {platform}",
-                hint="set platform in [images] and [kubernetes]",
+                hint="set platform in [images]",
             )
         return f"{len(able)} nodes take pods"
 

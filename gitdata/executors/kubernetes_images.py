@@ -21,7 +21,6 @@ from gitdata.backends.git import Git
 from gitdata.backends.registry import Reference, image_command, parse_reference, resolve
 from gitdata.errors import GitdataError, InvalidInputError, MachineError, RemoteError
 from gitdata.executors.base import Job
-from gitdata.executors.kubernetes_settings import KubernetesSettings
 from gitdata.executors.kubernetes_tags import Tags
 from gitdata.model import Environment, JobStatus, Stage
 
@@ -40,22 +39,20 @@ class Image:
 
 
 class Images:
-    """The images of one executor's jobs. settings: None takes what the cluster's settings say of references.
+    """The images of one executor's jobs. patience: for how many seconds a registry may be silent.
 
     builder: None builds nothing; then folder images must be in the registry.
     """
 
     def __init__(
-        self, settings: ImageSettings | None, cluster: KubernetesSettings, logins: Path | None, builder: Builder | None
+        self, settings: ImageSettings, logins: Path | None, builder: Builder | None, *, patience: float
     ) -> None:
-        if settings is None:
-            settings = ImageSettings(allowed=cluster.registries, mirrors=cluster.mirrors, platform=cluster.platform)
         self._settings = replace(settings, logins=str(logins or settings.logins))
         self._own = registries(self._settings)  # the operator's own registry needs nobody's leave
         self._builder = builder
-        self._patience = cluster.stuck_seconds
+        self._patience = patience
         self._slots = threading.BoundedSemaphore(max(1, settings.at_once))
-        self._tags = Tags(replace(self._own, allowed=settings.allowed), cluster.stuck_seconds)
+        self._tags = Tags(replace(self._own, allowed=settings.allowed), patience)
         self._names: dict[tuple[str, str], FolderName | None] = {}
         self._lock = threading.Lock()
         self._sought: dict[str, Future[Reference]] = {}  # environment id -> the one search that runs

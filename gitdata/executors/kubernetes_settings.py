@@ -17,8 +17,8 @@ class KubernetesSettings:
     """Nothing of a commit is in here; every default is safe.
 
     worker_image: by digest. store_secret: the Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and perhaps
-    AWS_SESSION_TOKEN. secrets: those that stages may name. registries: where images may come from, () for anywhere.
-    user: who runs pods (uid, gid). allow_root: whether a stage may ask to be root, if the namespace allows it too.
+    AWS_SESSION_TOKEN. secrets: those that stages may name. user: who runs pods (uid, gid). allow_root: whether a stage
+    may ask to be root, if the namespace allows it too.
     cpu, memory, disk: of stages that do not say; agent_*: of the sidecar. queue: of Kueue.
     service_accounts, priority_classes, stage_pull_secrets: those that stages may name. node_labels: keys of labels and
     taints that stages may name, () for any. open_network: whether a stage may ask for it. max_cpu, max_memory: the most
@@ -40,7 +40,6 @@ class KubernetesSettings:
     service_account: str = ""
     pull_secrets: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
-    registries: tuple[str, ...] = ()
     user: tuple[int, int] = (65532, 65532)
     allow_root: bool = False
     cpu: str = "250m"
@@ -68,8 +67,6 @@ class KubernetesSettings:
     refresh_seconds: float = 2.0
     relist_seconds: float = 30.0
     watch_seconds: float = 50.0
-    platform: str = "linux/amd64"
-    mirrors: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """What a stage may name is mounted into its pod: never the keys of the system, whoever lists them."""

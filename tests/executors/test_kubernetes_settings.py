@@ -27,5 +27,13 @@ def test_the_systems_secrets_cannot_be_listed(tmp_path: Path, text: str) -> None
         read_settings(file)
 
 
+@pytest.mark.parametrize("key", ["registries = []", "mirrors = {}", 'platform = "linux/arm64"'])
+def test_what_is_about_images_has_one_place(tmp_path: Path, key: str) -> None:
+    file = tmp_path / "controller.toml"
+    file.write_text(f"[kubernetes]\n{key}\n")
+    with pytest.raises(InvalidInputError, match="no such setting"):
+        read_settings(file)
+
+
 def test_others_can() -> None:
     assert KubernetesSettings(secrets=("mine", "gitdata2")).secrets == ("mine", "gitdata2")
