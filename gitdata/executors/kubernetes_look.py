@@ -98,6 +98,7 @@ class Lookout:
             self._failure = (time.monotonic(), RemoteError(error.message, hint=error.hint, transient=True))
             raise self._failure[1] from error
         self._jobs = {job["metadata"]["name"]: job for job in listed if "ttlSecondsAfterFinished" not in job["spec"]}
+        self.bell.keep(self._jobs)
         self._failure, self._rung, self._read = None, rung, time.monotonic()
         self._took = self._read - began
 

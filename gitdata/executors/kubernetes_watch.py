@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from gitdata.backends.kube import Kube, KubeError, Object, Watch
 from gitdata.executors.kubernetes_status import is_news
@@ -52,6 +52,12 @@ class Doorbell:
 
     def forget(self, job: str) -> None:
         self.pods_changed.pop(job, None)
+
+    def keep(self, jobs: Container[str]) -> None:
+        """Forget all others: pods of a forgotten job ring once more when their time is over."""
+        for job in list(self.pods_changed):
+            if job not in jobs:
+                self.forget(job)
 
     def hear_job(self, event: Object | None) -> None:
         self.jobs_changed += 1

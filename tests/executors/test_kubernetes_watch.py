@@ -14,7 +14,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from executors.manifests import SETTINGS
 from gitdata.backends.kube import Cluster, Kube
+from gitdata.executors.kubernetes_look import Lookout
 from gitdata.executors.kubernetes_nodes import Nodes
 from gitdata.executors.kubernetes_watch import Doorbell
 
@@ -207,6 +209,15 @@ def test_of_pods_only_what_is_news_rings(bell: Doorbell, status: dict[str, Any],
     assert bell.pods_changed.get("a-1", 0) == rings
     bell.forget("a-1")
     assert bell.pods_changed == {}
+
+
+def test_pods_of_jobs_that_are_long_gone_leave_nothing_behind(server: Watched, kube: Kube) -> None:
+    server.play = [hold]
+    lookout = Lookout(kube, SETTINGS)
+    lookout.bell.hear_pod({"type": "DELETED", "object": POD})  # an hour after the job was forgotten
+    assert lookout.jobs() == {}
+    lookout.bell.close()
+    assert lookout.bell.pods_changed == {}
 
 
 def test_a_controller_that_may_not_see_nodes_counts_one_and_says_so_once(kube: Kube) -> None:
