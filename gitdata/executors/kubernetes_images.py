@@ -18,7 +18,7 @@ from pathlib import Path
 from gitdata.backends.builders import Builder, ImageSettings, registries
 from gitdata.backends.contexts import PREFIX, FolderName, name_folder, reference_of
 from gitdata.backends.git import Git
-from gitdata.backends.registry import Reference, image_command, parse_reference, resolve
+from gitdata.backends.registry import Reference, check_allowed, image_command, parse_reference, resolve
 from gitdata.errors import GitdataError, InvalidInputError, MachineError, RemoteError
 from gitdata.executors.base import Job
 from gitdata.executors.kubernetes_tags import Tags
@@ -67,7 +67,7 @@ class Images:
         if folder is not None:
             return Environment(folder.id, image)
         if known.startswith("oci:sha256:"):
-            parse_reference(image)
+            check_allowed(parse_reference(image), self._settings.allowed)
             return Environment(known, image)
         return Environment(f"oci:{self._tags.digest(image)}", image)
 

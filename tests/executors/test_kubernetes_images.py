@@ -326,8 +326,10 @@ def test_an_image_that_is_not_there_is_told_with_the_registrys_words(
 def test_stages_take_images_only_from_where_they_may(bench: Bench, repo: Repo, image_registry: Registry) -> None:
     bench.settings = replace(bench.settings, allowed=("registry.example/team",))
     executor, commit = bench.executor(), folder(repo)
-    with pytest.raises(InvalidInputError, match="takes no images from there"):
-        executor.environment(Git(repo.path), commit, stage(f"{image_registry.host}/library/python:3.11-slim-bookworm"))
+    elsewhere = stage(f"{image_registry.host}/library/python:3.11-slim-bookworm")
+    for known in ("", f"oci:sha256:{'1' * 64}"):  # also where an earlier commit could: the operator has taken it back
+        with pytest.raises(InvalidInputError, match="takes no images from there"):
+            executor.environment(Git(repo.path), commit, elsewhere, known)
     wanted = job(executor, repo, commit, stage())  # but folders go to the operator's own registry
     executor.start(wanted, Git(repo.path))
     until(executor, wanted.name, launched)
