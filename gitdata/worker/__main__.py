@@ -15,15 +15,12 @@ from typing import Any
 
 from gitdata.backends.objects import ObjectStore
 from gitdata.backends.stores import open_store
-from gitdata.errors import GitdataError, InvalidInputError
-from gitdata.formats.keys import plan_key
-from gitdata.formats.plans import parse_plan
-from gitdata.identity import sha256
+from gitdata.errors import GitdataError
 from gitdata.model import DatumResult, RunPlan
 from gitdata.worker import syscalls
 from gitdata.worker.container import Container
 from gitdata.worker.datum import DatumRunner
-from gitdata.worker.job import WorkerJob
+from gitdata.worker.job import WorkerJob, read_plan
 from gitdata.worker.sandbox import Runner, Sandbox
 from gitdata.worker.segments import Segments
 
@@ -35,7 +32,7 @@ def main() -> int:
         return 1  # the parent died before we could ask to die with it
     try:
         store = open_store(job.store, dict(job.store_options))
-        plan = _read_plan(store, job)
+        plan = read_plan(store, job)
         with Container(job) if job.engine else Sandbox() as runner:
             _work(job, plan, store, runner)
     except GitdataError as error:
@@ -45,14 +42,6 @@ def main() -> int:
         print(f"{error.strerror or error}: {error.filename or job.scratch}", file=sys.stderr)
         return 1
     return 0
-
-
-def _read_plan(store: ObjectStore, job: WorkerJob) -> RunPlan:
-    key = plan_key(job.zone, job.plan)
-    data = store.read(key)
-    if sha256(data) != job.plan:
-        raise InvalidInputError(f"{key} is damaged: its bytes have another sha256")
-    return parse_plan(data, key)
 
 
 def _work(job: WorkerJob, plan: RunPlan, store: ObjectStore, commands: Runner) -> None:

@@ -19,15 +19,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gitdata.backends.objects import ObjectStore
 from gitdata.backends.stores import open_store
-from gitdata.errors import GitdataError, InvalidInputError
-from gitdata.formats.keys import live_shard_key, plan_key
-from gitdata.formats.plans import parse_plan
-from gitdata.identity import sha256
+from gitdata.errors import GitdataError
+from gitdata.formats.keys import live_shard_key
 from gitdata.model import RunPlan
 from gitdata.worker.datum import DatumRunner, remove_tree
-from gitdata.worker.job import WorkerJob
+from gitdata.worker.job import WorkerJob, read_plan
 from gitdata.worker.launched import Launched, StoppedError
 from gitdata.worker.live import LiveWriter
 from gitdata.worker.segments import Segments
@@ -70,7 +67,7 @@ def _work(work: Path, env: Mapping[str, str], launched: Launched, stop: threadin
     for folder in (job.scratch, job.objects):
         Path(folder).mkdir(mode=0o700, parents=True)
     store = open_store(job.store, dict(job.store_options), patience=_PATIENCE_SECONDS)
-    plan = _with_command(_read_plan(store, job), env)
+    plan = _with_command(read_plan(store, job), env)
     pods = _number(env, "GITDATA_FAILURES") + _number(env, "GITDATA_EVICTIONS")
     past = recorded(store, job.zone, plan) if again or pods else Past()
     in_hand = InHand(work / "in-hand", past)
@@ -139,14 +136,6 @@ def _job(work: Path, env: Mapping[str, str]) -> WorkerJob:
         parent=os.getppid(),
         engine="launcher",  # an image brings its own variables
     )
-
-
-def _read_plan(store: ObjectStore, job: WorkerJob) -> RunPlan:
-    key = plan_key(job.zone, job.plan)
-    data = store.read(key)
-    if sha256(data) != job.plan:
-        raise InvalidInputError(f"{key} is damaged: its bytes have another sha256")
-    return parse_plan(data, key)
 
 
 def _with_command(plan: RunPlan, env: Mapping[str, str]) -> RunPlan:

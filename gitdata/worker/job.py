@@ -1,13 +1,20 @@
-"""What a worker is told on its standard input, first line: which plan, and where everything lies.
+"""What a worker is told: which plan, and where everything lies.
 
-Made by executors.local, read by worker.__main__. It may hold the store's credentials and the stage's secrets, which
-is why it is not an argument and not a file.
+Made by executors.local, read by worker.__main__ on its standard input, first line: it may hold the store's credentials
+and the stage's secrets, which is why it is not an argument and not a file. The agent of a pod makes its own.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+
+from gitdata.backends.objects import ObjectStore
+from gitdata.errors import InvalidInputError
+from gitdata.formats.keys import plan_key
+from gitdata.formats.plans import parse_plan
+from gitdata.identity import sha256
+from gitdata.model import RunPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +57,12 @@ class WorkerJob:
         for name in ("store_options", "secrets"):
             raw[name] = tuple((first, second) for first, second in raw[name])
         return WorkerJob(**raw)
+
+
+def read_plan(store: ObjectStore, job: WorkerJob) -> RunPlan:
+    """The plan that a job names. Raises MissingDataError, InvalidInputError (its bytes are others), RemoteError."""
+    key = plan_key(job.zone, job.plan)
+    data = store.read(key)
+    if sha256(data) != job.plan:
+        raise InvalidInputError(f"{key} is damaged: its bytes have another sha256")
+    return parse_plan(data, key)
