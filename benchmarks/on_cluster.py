@@ -167,7 +167,7 @@ def laboratory(cluster: Cluster, root: Path, stack: ExitStack) -> ClusterLab:
     namespace = cluster.namespace(f"scale-{root.name[-6:].lower().replace('_', '-')}")
     quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
     cluster.api.create(f"/api/v1/namespaces/{namespace}/resourcequotas", quota)
-    return ClusterLab.on(cluster, namespace, root, server, compile_launcher(root))
+    return ClusterLab.on(cluster, namespace, folder(root, "lab"), server, compile_launcher(root))
 
 
 def main() -> None:
