@@ -17,7 +17,7 @@ from gitdata.errors import InvalidInputError
 from gitdata.identity import canonical, sha256
 
 PREFIX = "ctx:"
-_PROXY = re.compile(r"(?:https?|ftp|no|all)_proxy", re.IGNORECASE)
+PROXY = re.compile(r"(?:https?|ftp|no|all)_proxy", re.IGNORECASE)
 _TAG = 40
 
 
@@ -48,7 +48,7 @@ def context_id(tree: str, settings: ImageSettings) -> str:
 
     Proxies are no part of it: they say how something is fetched, not what, and may hold a password.
     """
-    args = sorted([name, value] for name, value in settings.args.items() if not _PROXY.fullmatch(name))
+    args = sorted([name, value] for name, value in settings.args.items() if not PROXY.fullmatch(name))
     return f"{PREFIX}{tree}:{sha256(canonical(args)) if args else '-'}:{settings.platform}"
 
 

@@ -13,15 +13,14 @@ user namespaces) and no other capability. There is no shell: what a commit says 
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from gitdata.backends.builders import DOCKERFILE, ImageSettings
+from gitdata.backends.contexts import PROXY
 from gitdata.backends.registry import parse_reference
-from gitdata.executors.kubernetes_manifest import SECRET_OPTIONS
+from gitdata.executors.kubernetes_manifest import literal, store_keys, store_place
 from gitdata.executors.kubernetes_settings import KubernetesSettings
 from gitdata.identity import sha256
 
@@ -35,7 +34,6 @@ _NAME = 24  # hex characters: 96 bits
 _CAPABILITIES = ("SETUID", "SETGID", "SETFCAP")
 _DOCKER_KEY = ".dockerconfigjson"
 _SETTINGS_FOLDER, _LOGIN_FOLDER = "/etc/gitdata/build", "/etc/gitdata/login"
-_PROXY = re.compile(r"(?:https?|ftp|no|all)_proxy", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,28 +145,20 @@ def _pod(
 
 
 def _fetch(context: str, cluster: KubernetesSettings) -> Object:
-    options = {k: v for k, v in sorted(cluster.store_options.items()) if k not in SECRET_OPTIONS}
     told = {
-        "GITDATA_STORE": cluster.store_url,
-        "GITDATA_STORE_OPTIONS": json.dumps(options),
-        "GITDATA_ZONE": cluster.zone,
+        **store_place(cluster, cluster.zone),
         "GITDATA_CONTEXT": context,
         "GITDATA_INTO": "/context",
         "TMPDIR": "/fetched",
     }
-    keys = {"AWS_ACCESS_KEY_ID": False, "AWS_SECRET_ACCESS_KEY": False, "AWS_SESSION_TOKEN": True}
-    secret = [
-        {"name": key, "valueFrom": {"secretKeyRef": {"name": cluster.store_secret, "key": key, "optional": optional}}}
-        for key, optional in keys.items()
-    ]
-    env = [{"name": name, "value": _literal(value)} for name, value in told.items()]
+    env = [{"name": name, "value": literal(value)} for name, value in told.items()]
     wanted = {"memory": cluster.agent_memory}
     return {
         "name": FETCH,
         "image": cluster.worker_image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["python3", "-P", "-X", "utf8", "-m", "gitdata.worker.context"],
-        "env": [*env, *(secret if cluster.store_secret else [])],
+        "env": [*env, *store_keys(cluster)],
         "resources": {"requests": {"cpu": cluster.agent_cpu, **wanted}, "limits": wanted},
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
@@ -185,7 +175,7 @@ def _fetch(context: str, cluster: KubernetesSettings) -> Object:
 
 
 def _buildah(name: str, words: list[str], login: str, settings: BuildSettings, images: ImageSettings) -> Object:
-    env = {name: value for name, value in sorted(images.args.items()) if _PROXY.fullmatch(name)}
+    env = {name: value for name, value in sorted(images.args.items()) if PROXY.fullmatch(name)}
     env |= {"HOME": "/tmp", "SSL_CERT_DIR": f"/etc/ssl/certs:{_SETTINGS_FOLDER}"}
     mounts: list[Object] = [
         {"name": "storage", "mountPath": "/var/lib/containers", "subPath": "images"},
@@ -205,8 +195,8 @@ def _buildah(name: str, words: list[str], login: str, settings: BuildSettings, i
         "name": name,
         "image": settings.image,
         "imagePullPolicy": "IfNotPresent",
-        "command": [_literal(word) for word in ("buildah", "--storage-driver", settings.storage, *words)],
-        "env": [{"name": k, "value": _literal(v)} for k, v in env.items()],
+        "command": [literal(word) for word in ("buildah", "--storage-driver", settings.storage, *words)],
+        "env": [{"name": k, "value": literal(v)} for k, v in env.items()],
         "resources": {"requests": {"cpu": settings.cpu, **wanted}, "limits": wanted},
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
@@ -217,8 +207,3 @@ def _buildah(name: str, words: list[str], login: str, settings: BuildSettings, i
         },
         "volumeMounts": mounts,
     }
-
-
-def _literal(text: str) -> str:
-    """The cluster puts values of variables in the place of $(NAME); $$ is a dollar."""
-    return text.replace("$", "$$")

@@ -33,7 +33,7 @@ COMMIT, ENVIRONMENT, IMAGE, TIMEOUT = (f"gitdata.dev/{name}" for name in ("commi
 FAILED_FOR_GOOD = 1  # the launcher's word: every datum was tried to its end, and one failed
 BACKOFF_PER_INDEX = 2
 LAUNCH = "/usr/local/bin/gitdata-launch"
-SECRET_OPTIONS = frozenset({"access_key_id", "secret_access_key", "session_token"})
+_SECRET_OPTIONS = frozenset({"access_key_id", "secret_access_key", "session_token"})
 
 
 def selector(settings: KubernetesSettings) -> str:
@@ -161,11 +161,8 @@ def _install(settings: KubernetesSettings) -> Object:
 
 
 def _agent(job: Job, settings: KubernetesSettings, command: tuple[str, ...]) -> Object:
-    options = {k: v for k, v in sorted(settings.store_options.items()) if k not in SECRET_OPTIONS}
     told = {
-        "GITDATA_STORE": settings.store_url,
-        "GITDATA_STORE_OPTIONS": json.dumps(options),
-        "GITDATA_ZONE": job.zone,
+        **store_place(settings, job.zone),
         "GITDATA_PLAN": job.plan,
         "GITDATA_SHARDS": str(job.shards),
         "GITDATA_BACKOFF": str(BACKOFF_PER_INDEX),
@@ -174,13 +171,7 @@ def _agent(job: Job, settings: KubernetesSettings, command: tuple[str, ...]) -> 
         "GITDATA_LIVE_SECONDS": f"{max(settings.live_seconds, min(job.workers, job.shards) / 10):g}",
     }
     if command:
-        # The cluster puts values of other variables in the place of $(NAME); $$ is a dollar.
-        told["GITDATA_COMMAND"] = json.dumps(command).replace("$", "$$")
-    keys = {"AWS_ACCESS_KEY_ID": False, "AWS_SECRET_ACCESS_KEY": False, "AWS_SESSION_TOKEN": True}
-    secret = [
-        {"name": key, "valueFrom": {"secretKeyRef": {"name": settings.store_secret, "key": key, "optional": optional}}}
-        for key, optional in keys.items()
-    ]
+        told["GITDATA_COMMAND"] = json.dumps(command)
     # Whether an earlier pod of this shard may have done some of it.
     tried = {"GITDATA_FAILURES": "job-index-failure-count", "GITDATA_EVICTIONS": "job-index-ignored-failure-count"}
     notes = [
@@ -188,7 +179,7 @@ def _agent(job: Job, settings: KubernetesSettings, command: tuple[str, ...]) -> 
         for k, v in tried.items()
     ]
     # The scratch folder of the agent's own temporary files, on the shared volume where commands do not see it.
-    env = [*({"name": k, "value": v} for k, v in told.items()), {"name": "TMPDIR", "value": "/work"}]
+    env = [*({"name": k, "value": literal(v)} for k, v in told.items()), {"name": "TMPDIR", "value": "/work"}]
     wanted = {"memory": settings.agent_memory, "ephemeral-storage": "64Mi"}
     return {
         "name": "agent",
@@ -196,11 +187,37 @@ def _agent(job: Job, settings: KubernetesSettings, command: tuple[str, ...]) -> 
         "imagePullPolicy": "IfNotPresent",
         "restartPolicy": "Always",
         "command": ["python3", "-P", "-X", "utf8", "-m", "gitdata.worker.agent"],
-        "env": [*env, *notes, *(secret if settings.store_secret else [])],
+        "env": [*env, *notes, *store_keys(settings)],
         "resources": {"requests": {"cpu": settings.agent_cpu, **wanted}, "limits": wanted},
         "securityContext": _confined(read_only=True),
         "volumeMounts": [{"name": "work", "mountPath": "/work"}],
     }
+
+
+def store_place(settings: KubernetesSettings, zone: str) -> dict[str, str]:
+    """Where the store is, as variables of a container that reads it."""
+    options = {k: v for k, v in sorted(settings.store_options.items()) if k not in _SECRET_OPTIONS}
+    return {
+        "GITDATA_STORE": settings.store_url,
+        "GITDATA_STORE_OPTIONS": json.dumps(options),
+        "GITDATA_ZONE": zone,
+    }
+
+
+def store_keys(settings: KubernetesSettings) -> list[Object]:
+    """The keys of the store, for such a container alone; none where its node has a role."""
+    keys = {"AWS_ACCESS_KEY_ID": False, "AWS_SECRET_ACCESS_KEY": False, "AWS_SESSION_TOKEN": True}
+    of = settings.store_secret
+    return [
+        {"name": key, "valueFrom": {"secretKeyRef": {"name": of, "key": key, "optional": optional}}}
+        for key, optional in keys.items()
+        if of
+    ]
+
+
+def literal(text: str) -> str:
+    """The cluster puts values of variables in the place of $(NAME); $$ is a dollar."""
+    return text.replace("$", "$$")
 
 
 def _user(stage: Stage, image: str, settings: KubernetesSettings) -> Object:

@@ -36,6 +36,15 @@ def test_only_the_agent_holds_credentials() -> None:
     assert mounts == {"/pfs": "pfs", "/tmp": "tmp", "/gitdata": "ctl"}
 
 
+def test_the_cluster_replaces_nothing_in_what_the_agent_is_told() -> None:
+    settings = replace(SETTINGS, store_url="s3://bucket/$(HOME)", store_options={"region": "$x"})
+    agent = manifest(job(), IMAGE, settings, ("echo", "$(HOME)"))["spec"]["template"]["spec"]["initContainers"][1]
+    said = {one["name"]: one["value"] for one in agent["env"] if "value" in one}
+    assert said["GITDATA_STORE"] == "s3://bucket/$$(HOME)"
+    assert json.loads(said["GITDATA_STORE_OPTIONS"]) == {"region": "$$x"}
+    assert json.loads(said["GITDATA_COMMAND"]) == ["echo", "$$(HOME)"]
+
+
 def test_labels_fit_and_whole_digests_are_annotations() -> None:
     made = manifest(job(name="a" * 30 + "-0123456789-12"), IMAGE, SETTINGS)
     assert all(len(value) <= 63 for value in made["metadata"]["labels"].values())
