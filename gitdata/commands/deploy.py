@@ -11,7 +11,6 @@ import argparse
 import os
 import sys
 import tempfile
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 from gitdata.backends.kube import Cluster, Kube
 from gitdata.backends.registry import Registries, read_logins, resolve
 from gitdata.commands.terminal import printable, say
-from gitdata.controller.config import Settings, read_settings
+from gitdata.controller.config import Settings, read_settings, read_toml
 from gitdata.data.hooks import share
 from gitdata.data.repository import Repository
 from gitdata.errors import InvalidInputError, NotARepositoryError, UsageError
@@ -117,8 +116,7 @@ def run(args: argparse.Namespace) -> int:
 def _wanted(args: argparse.Namespace, places: Places) -> tuple[Wanted, bool]:
     """All that was asked for, checked, and whether images are built on the cluster."""
     check_git_url(args.git)
-    raw = _file(args.config)
-    settings = read_settings(args.config)
+    raw, settings = _file(args.config)
     store, options = store_options(args.remote, {**_dvc_options(args.remote), **settings.remote})
     secrets: dict[str, dict[str, str]] = {}
     if keys := store_keys(store):
@@ -156,21 +154,22 @@ def _wanted(args: argparse.Namespace, places: Places) -> tuple[Wanted, bool]:
     return wanted, images.get("builder") == "cluster"
 
 
-def _file(path: Path | None) -> dict[str, Any]:
-    """The user's file as it is, without what means this machine."""
+def _file(path: Path | None) -> tuple[dict[str, Any], Settings]:
+    """The user's file as it is, and what it says. Raises InvalidInputError for what means this machine."""
     if path is None:
-        return {}
-    body = tomllib.loads(path.read_text())
+        return {}, Settings()
+    body = read_toml(path)
     if body.get("secrets"):
         raise InvalidInputError(
             f"{path}: [secrets.…] names values of this machine, which pods do not have",
             hint="make a Secret of that name in the namespace of the jobs, and list it in [kubernetes] secrets",
         )
-    if body.get("mail", {}).get("key_file"):
+    settings = read_settings(path)
+    if settings.mail.key_file:
         raise InvalidInputError(f"{path}: [mail] key_file is a file of this machine", hint="use --mail-key-env")
-    if body.get("controller", {}).get("poll_seconds", 0) > _LONGEST_POLL:
+    if settings.controller.poll_seconds > _LONGEST_POLL:
         raise InvalidInputError(f"{path}: [controller] poll_seconds: at most {_LONGEST_POLL:g} on a cluster")
-    return {name: section for name, section in body.items() if name != "remote"}
+    return {name: section for name, section in body.items() if name != "remote"}, settings
 
 
 def _check_configuration(wanted: Wanted) -> None:

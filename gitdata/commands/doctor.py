@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from gitdata.backends.registry import read_logins
 from gitdata.commands.checks import Check, Finding, findings, of_machine, of_repository
 from gitdata.commands.deploy import add_places, places_of
 from gitdata.commands.terminal import colour, print_json, printable
-from gitdata.controller.config import read_settings
+from gitdata.controller.config import read_settings, read_toml
 
 _COLOURS = {"ok": "32", "missing": "31", "hint": "33"}
 
@@ -63,7 +62,7 @@ def _cluster(args: argparse.Namespace) -> list[Check]:
     patient = Patient(
         Kube(Cluster(places.system, args.kubeconfig, args.context)),
         places,
-        tomllib.loads(args.config.read_text()) if args.config else None,
+        read_toml(args.config) if args.config else None,
         read_logins(args.registry_login) if args.registry_login else None,
     )
     return [

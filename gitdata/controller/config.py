@@ -80,10 +80,7 @@ def read_settings(path: Path | None) -> Settings:
     """The settings in a file, defaults where it is silent. Raises InvalidInputError naming file and key."""
     if path is None:
         return Settings()
-    try:
-        body = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path}: not TOML: {error}") from error
+    body = read_toml(path)
     unknown = set(body) - {"builds", "controller", "executor", "images", "kubernetes", "mail", "remote", "secrets"}
     if unknown:
         raise InvalidInputError(f"{path}: unknown section [{sorted(unknown)[0]}]", hint="see docs/configuration.md")
@@ -100,6 +97,14 @@ def read_settings(path: Path | None) -> Settings:
         remote={str(k): str(v).lower() if isinstance(v, bool) else str(v) for k, v in body.get("remote", {}).items()},
         secrets={name: _secret(path, name, keys) for name, keys in body.get("secrets", {}).items()},
     )
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The file as it is. Raises InvalidInputError, OSError."""
+    try:
+        return tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path}: not TOML: {error}") from error
 
 
 def _secret(path: Path, name: str, keys: Mapping[str, Any]) -> dict[str, str]:

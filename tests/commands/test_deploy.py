@@ -1,0 +1,29 @@
+"""gitdata deploy without a cluster: what is wrong with a file is said in words that name it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from helpers.machine import Program
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("this is no TOML", "not TOML"),
+        ("mail = 1", "mail must be a section"),
+        ('[controller]\npoll_seconds = "often"', "poll_seconds: must be a float"),
+        ("[controller]\npoll_seconds = 700", "poll_seconds: at most 600 on a cluster"),
+        ('[mail]\nkey_file = "/etc/key"', "key_file is a file of this machine"),
+        ('[secrets.token]\nkey = { env = "NOT_SET" }', "names values of this machine"),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_told(gitdata: Program, tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "controller.toml"
+    file.write_text(f"{text}\n")
+    options = ["--git", "https://git.example/a", "--remote", "s3://bucket/a", "--config", file]
+    said = gitdata("deploy", *options, "--dry-run", cwd=tmp_path, code=4).stderr
+    assert words in said
+    assert str(file) in said
