@@ -1,8 +1,9 @@
 """Run gitdata in a Kubernetes cluster: its namespaces, rights, network rules, keys and controller.
 
-What is given here becomes objects of the cluster, each labelled as gitdata's; nothing else is touched, and doing it
-again with other options changes what differs. Keys are those that this machine uses for the remote now (AWS's
-environment and files, or DVC's configuration). See k8s-jobs/README.md; `gitdata undeploy` takes it all away.
+What is given here becomes objects of the cluster, each labelled as gitdata's; nothing else is touched. Doing it again
+with other options changes what differs and deletes what is left over, never a namespace or a Job. Keys are those that
+this machine uses for the remote now (AWS's environment and files, or DVC's configuration). See k8s-jobs/README.md;
+`gitdata undeploy` takes it all away.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from gitdata.controller.config import Settings, read_settings, read_toml
 from gitdata.data.hooks import share
 from gitdata.data.repository import Repository
 from gitdata.errors import InvalidInputError, NotARepositoryError, UsageError
-from gitdata.executors.kubernetes_apply import apply, wait
+from gitdata.executors.kubernetes_apply import apply, made, prune, wait
 from gitdata.executors.kubernetes_base import load
 from gitdata.executors.kubernetes_deploy import (
     BUILDS,
@@ -60,6 +61,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         what = f"default: PREFIX/gitdata-{name}, as `gitdata images push --system` names it"
         parser.add_argument(f"--{name}-image", default="", metavar="REF", help=what)
     parser.add_argument("--registry-login", type=Path, metavar="FILE", help="a Docker config.json with logins")
+    what = "the same for stages and FROM, which need not push (default: that file)"
+    parser.add_argument("--registry-pull-login", type=Path, metavar="FILE", help=what)
     parser.add_argument("--git-key", type=Path, metavar="FILE", help="private key for an ssh URL")
     parser.add_argument(
         "--known-hosts", type=Path, metavar="FILE", help="the ssh server's key, as ssh-keyscan prints it"
@@ -106,11 +109,17 @@ def run(args: argparse.Namespace) -> int:
         return 0
     kube = Kube(Cluster(places.system, args.kubeconfig, args.context))
     check_server(kube)
-    apply(kube, objects, lambda text: print(printable(text)))
+    before = made(kube, places)
+    apply(kube, objects, _tell)
+    prune(kube, before, objects, _tell)
     if not args.no_wait:
         wait(kube, next(o for o in objects if o["kind"] == "Deployment"), args.timeout)
         print("the controller is ready: it has read the git repository and the data remote")
     return 0
+
+
+def _tell(text: str) -> None:
+    print(printable(text))
 
 
 def _wanted(args: argparse.Namespace, places: Places) -> tuple[Wanted, bool]:
@@ -129,6 +138,11 @@ def _wanted(args: argparse.Namespace, places: Places) -> tuple[Wanted, bool]:
         secrets[GIT] = token
     if args.registry_login:
         secrets[REGISTRY] = registry_secret(args.registry_login)
+    elif args.registry_pull_login:
+        raise UsageError(
+            "--registry-pull-login is for those who only pull",
+            hint="give --registry-login too, for the controller and to push; it may be the same file",
+        )
     if args.mail_key_env:
         secrets[MAIL] = {"SENDGRID_API_KEY": _variable(args.mail_key_env)}
     images = {**raw.get("images", {})} | ({"registry": args.registry} if args.registry else {})
@@ -146,6 +160,7 @@ def _wanted(args: argparse.Namespace, places: Places) -> tuple[Wanted, bool]:
         endpoint=store.endpoint,
         store_cidrs=args.store_cidr,
         secrets=secrets,
+        pull_login=registry_secret(args.registry_pull_login) if args.registry_pull_login else {},
         env=_pairs(args.env),
         owner=KubernetesSettings(store_url=args.remote).owner,
         places=places,
@@ -200,7 +215,8 @@ def _pinned(args: argparse.Namespace, settings: Settings, which: str) -> str:
         raise UsageError(
             f"which image is the {which}?", hint=f"give --{which}-image, or --registry where all of them are"
         )
-    logins = args.registry_login or (Path(settings.images.logins) if settings.images.logins else None)
+    weaker = args.registry_pull_login if which == "worker" else None  # what its pods have
+    logins = weaker or args.registry_login or (Path(settings.images.logins) if settings.images.logins else None)
     asked = Registries(
         mirrors=settings.images.mirrors,
         logins=read_logins(logins) if logins else None,

@@ -2,7 +2,7 @@
 
 Called by the commands ``deploy`` and ``undeploy``. Nothing that lacks the label of this system is ever changed or
 deleted; that is looked at for all objects before the first is touched. A namespace that was there before is used and
-left. Applying twice changes nothing.
+left. Applying twice changes nothing; what is no longer among the objects is deleted, but no namespace and no Job.
 """
 
 from __future__ import annotations
@@ -198,6 +198,20 @@ def stopped(kube: Kube, places: Places, seconds: float) -> None:
 
 def _titled(o: Object, kind: str) -> Object:
     return {**o, "kind": kind}  # items of a list do not say it
+
+
+def prune(kube: Kube, before: Made, objects: Sequence[Object], say: Say) -> None:
+    """After ``apply``: delete what the system had before and has no more. Namespaces stay, with what others put there.
+
+    What is not in ``before`` is not touched: another deploy may just have made it.
+    """
+    wanted = {title(o) for o in objects}
+    left = [o for o in before.objects if title(o) not in wanted]
+    things = [o for o in left if o["kind"] != "Namespace"]
+    remove(kube, things, lambda text: say(f"{text}: it is not asked for any more"))
+    for o in left:
+        if o["kind"] == "Namespace" and not o["metadata"].get("deletionTimestamp"):
+            say(f"hint: {title(o)} is not used any more: kubectl delete {title(o)}")
 
 
 def remove(kube: Kube, objects: Iterable[Object], say: Say) -> None:

@@ -26,6 +26,7 @@ LABEL = "gitdata.dev/system"  # on all that deploy makes: the name of its system
 CONFIG, NAMESPACES, OWNER = "gitdata.dev/config", "gitdata.dev/namespaces", "gitdata.dev/owner"
 CONTROLLER = "gitdata-controller"
 STORE, GIT, MAIL, REGISTRY = "gitdata-store", "gitdata-git", "gitdata-mail", "gitdata-registry"
+PULL = "gitdata-registry-pull"  # beside the login that pushes, for what a Dockerfile's commands may be able to read
 DOCKER_KEY = ".dockerconfigjson"
 
 _NEEDS = {STORE: (SYSTEM, JOBS, BUILDS), GIT: (SYSTEM,), MAIL: (SYSTEM,), REGISTRY: (SYSTEM, JOBS, BUILDS)}
@@ -61,7 +62,8 @@ class Wanted:
     settings: the user's file, section by section, as TOML has it.
 
     remote_options: DVC's keys that pods may see. endpoint: of the object store, "" for AWS. store_cidrs: where it is,
-    () for what the endpoint tells. secrets: name -> key -> value. env: of the controller. owner: of the jobs.
+    () for what the endpoint tells. secrets: name -> key -> value. pull_login: the body of the Secret for those who only
+    pull (stages, and FROM in builds), {} for the login that all have. env: of the controller. owner: of the jobs.
     """
 
     git: str
@@ -74,6 +76,7 @@ class Wanted:
     endpoint: str = ""
     store_cidrs: Sequence[str] = ()
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    pull_login: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     owner: str = ""
     places: Places = Places()
@@ -106,16 +109,22 @@ def _renamed(value: Any, places: Places) -> Any:
 
 def _secrets(wanted: Wanted, spaces: set[str]) -> list[Object]:
     labels = {"app.kubernetes.io/part-of": "gitdata", LABEL: wanted.places.system}
+    placed = {
+        (name, place): values
+        for name, values in wanted.secrets.items()
+        for place in map(wanted.places.name, _NEEDS[name])
+    }
+    if wanted.pull_login:
+        placed |= dict.fromkeys([(REGISTRY, wanted.places.jobs), (PULL, wanted.places.builds)], wanted.pull_login)
     return [
         {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": name, "namespace": place, "labels": dict(labels)},
-            "type": "kubernetes.io/dockerconfigjson" if name == REGISTRY else "Opaque",
+            "type": "kubernetes.io/dockerconfigjson" if name in (REGISTRY, PULL) else "Opaque",
             "data": {key: base64.b64encode(value.encode()).decode() for key, value in sorted(values.items())},
         }
-        for name, values in wanted.secrets.items()
-        for place in map(wanted.places.name, _NEEDS[name])
+        for (name, place), values in placed.items()
         if place in spaces
     ]
 
@@ -138,7 +147,7 @@ def configuration(base: str, wanted: Wanted) -> str:
         builds = sections.setdefault("builds", {})
         builds |= {"namespace": wanted.places.builds, "image": wanted.builder_image}
         if REGISTRY in wanted.secrets:
-            builds |= {"push_secret": REGISTRY, "pull_secret": REGISTRY}
+            builds |= {"push_secret": REGISTRY, "pull_secret": PULL if wanted.pull_login else REGISTRY}
     if wanted.remote_options:
         sections["remote"] = dict(sorted(wanted.remote_options.items()))
     else:

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -266,6 +267,61 @@ def _is_there(api: Api, path: str) -> bool:
     said = refusal(lambda: api.get(path))
     assert said is None or said.status == 404
     return said is None
+
+
+def test_what_is_left_out_the_next_time_is_deleted_and_nothing_else(site: Site, tmp_path: Path) -> None:
+    api, login = site.cluster.api, tmp_path / "config.json"
+    auth = base64.b64encode(b"me:it").decode()
+    login.write_text(json.dumps({"auths": {"registry.example": {"auth": auth}}}))
+    site.deploy("--registry-login", login)
+    before = load_yaml_documents(site.deploy("--dry-run", "--registry-login", login).encode(), "dry run")
+    jobs = f"{site.name}-jobs"
+    api.create(f"/api/v1/namespaces/{jobs}/secrets", {"metadata": {"name": "mine"}})
+    job = GOLDEN["plain"]()
+    job["metadata"] |= {"namespace": jobs, "name": "running"}
+    job["metadata"]["labels"]["gitdata.dev/system"] = f"{site.name}-system"
+    api.create(f"/apis/batch/v1/namespaces/{jobs}/jobs", job)
+    config = tmp_path / "controller.toml"
+    config.write_text('[images]\nbuilder = "buildah"\n')
+    now = [path_of(o) for o in load_yaml_documents(site.deploy("--dry-run", "--config", config).encode(), "dry run")]
+    said = site.deploy("--config", config)
+    gone = [o for o in before if path_of(o) not in now]
+    kinds = {"NetworkPolicy", "Role", "RoleBinding", "Secret", "ServiceAccount", "Namespace"}
+    assert {o["kind"] for o in gone} == kinds
+    assert [path_of(o) for o in before if not _is_there(api, path_of(o))] == [
+        path_of(o) for o in gone if o["kind"] != "Namespace"
+    ]
+    assert said.count("it is not asked for any more") == len(gone) - 1
+    assert f"secret {jobs}/gitdata-registry deleted: it is not asked for any more" in said
+    assert f"namespace {site.name}-builds is not used any more: kubectl delete namespace" in said
+    assert _is_there(api, f"/api/v1/namespaces/{jobs}/secrets/mine")
+    assert _is_there(api, f"/apis/batch/v1/namespaces/{jobs}/jobs/running")
+    assert "deleted" not in site.deploy("--config", config)
+
+
+def test_stages_may_have_a_login_that_cannot_push(site: Site, tmp_path: Path) -> None:
+    for name in ("push", "pull"):
+        auth = base64.b64encode(f"{name}:it".encode()).decode()
+        (tmp_path / name).write_text(json.dumps({"auths": {"registry.example": {"auth": auth}}}))
+    logins = ("--registry-login", tmp_path / "push", "--registry-pull-login", tmp_path / "pull")
+    site.deploy(*logins)
+    users = {}
+    for place in ("system", "jobs", "builds"):
+        for found in site.cluster.api.list(f"/api/v1/namespaces/{site.name}-{place}/secrets"):
+            if found["type"] == "kubernetes.io/dockerconfigjson":
+                body = json.loads(base64.b64decode(found["data"][".dockerconfigjson"]))
+                user = base64.b64decode(body["auths"]["registry.example"]["auth"]).decode()
+                users[place, found["metadata"]["name"]] = user
+    assert users == {
+        ("system", "gitdata-registry"): "push:it",
+        ("jobs", "gitdata-registry"): "pull:it",
+        ("builds", "gitdata-registry"): "push:it",
+        ("builds", "gitdata-registry-pull"): "pull:it",
+    }
+    config = site.cluster.api.get(f"/api/v1/namespaces/{site.name}-system/configmaps/gitdata-controller")
+    builds = tomllib.loads(config["data"]["controller.toml"])["builds"]
+    assert (builds["push_secret"], builds["pull_secret"]) == ("gitdata-registry", "gitdata-registry-pull")
+    assert "give --registry-login too" in site.deploy(*logins[2:], code=2)
 
 
 def test_what_is_not_gitdatas_is_not_touched(site: Site) -> None:
