@@ -242,7 +242,7 @@ def registries(settings: ImageSettings, *, allowed: tuple[str, ...] = ()) -> Reg
 
 def check_dockerfile(git: Git, tree: str, folder: str) -> None:
     """Raise InvalidInputError unless the folder can be an image."""
-    if git.file(tree, DOCKERFILE) is None:
+    if not git.sizes([f"{tree}:{DOCKERFILE}"]):
         raise InvalidInputError(
             f"image {folder}: the folder has no {DOCKERFILE}",
             hint=f"add {folder}/{DOCKERFILE}, or name an image with its registry",

@@ -17,9 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from gitdata.errors import GitdataError, NotARepositoryError, RemoteError
+from gitdata.backends.processes import read_bounded
+from gitdata.errors import GitdataError, InvalidInputError, NotARepositoryError, RemoteError
 
 ZERO = "0" * 40
+# What is read of a stranger's commit: a small push can be terabytes when it is unpacked.
+MOST_LISTED, MOST_OF_ONE = 128 << 20, 128 << 20  # bytes: names of files, one file
+_AT_ONCE = 16 << 20
+_NO_DATA = "keep data in the data remote, not in git"
 
 # Variables that tie git to a repository, an index or a configuration that is not the one we name.
 _REPOSITORY_VARIABLES = (
@@ -188,8 +193,11 @@ class Git:
         )
 
     def ls_tree(self, treeish: str, *paths: str) -> list[TreeEntry]:
-        """Every blob, symlink and submodule of a tree, recursively, below ``paths`` if given (literal)."""
-        out = self.run("--literal-pathspecs", "ls-tree", "-r", "-z", "--full-tree", treeish, "--", *paths)
+        """Every blob, symlink and submodule of a tree, recursively, below ``paths`` if given (literal).
+
+        Raises InvalidInputError where they are too many: a few trees that hold each other make billions.
+        """
+        out = self._bounded("--literal-pathspecs", "ls-tree", "-r", "-z", "--full-tree", treeish, "--", *paths)
         found = []
         for line in out.split(b"\0")[:-1]:
             meta, _, path = line.partition(b"\t")
@@ -197,11 +205,63 @@ class Git:
             found.append(TreeEntry(mode, sha, path.decode(errors="surrogateescape")))
         return found
 
-    def blobs(self, shas: Iterable[str]) -> dict[str, bytes]:
-        """The bytes of many blobs in one ``cat-file --batch``; names git does not know are left out."""
+    def _bounded(self, *args: str) -> bytes:
+        """As ``run``, for what a stranger makes as long as they like."""
+        command = ["git", *self._config, *args]
+        try:
+            code, out, words = read_bounded(command, self.path, self._env, MOST_LISTED)
+        except FileNotFoundError as error:
+            raise NotARepositoryError(f"{self.path}: no such folder, or git is not installed") from error
+        if len(out) > MOST_LISTED:
+            raise InvalidInputError(f"the list of files is longer than {MOST_LISTED >> 20} MiB", hint=_NO_DATA)
+        if code != 0:
+            raise GitError(args, code, words)
+        return out
+
+    def sizes(self, names: Iterable[str]) -> dict[str, int]:
+        """The sizes of blobs by sha or ``tree:path``, none of them read; what is no blob is left out."""
+        wanted = list(dict.fromkeys(names))
+        if not wanted:
+            return {}
+        out = self.text(
+            "cat-file", "--batch-check=%(objecttype) %(objectsize)", input="\n".join(wanted).encode() + b"\n"
+        )
+        found = zip(wanted, out.split("\n"), strict=True)
+        return {name: int(line[5:]) for name, line in found if re.fullmatch("blob [0-9]+", line)}
+
+    def each_blob(self, shas: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """As ``blobs``, a few at a time: for those of a stranger. Raises InvalidInputError for one that is too big."""
+        batch: list[str] = []
+        held, wanted = 0, list(dict.fromkeys(shas))
+        sizes = self.sizes(wanted)
+        if len(sizes) < len(wanted):
+            raise InvalidInputError(f"git has no blob {next(sha for sha in wanted if sha not in sizes)}")
+        for sha, size in sizes.items():
+            if size > MOST_OF_ONE:
+                raise InvalidInputError(
+                    f"a file of {size >> 20} MiB is in git (blob {sha[:12]}), {MOST_OF_ONE >> 20} MiB are read",
+                    hint=_NO_DATA,
+                )
+            if held + size > _AT_ONCE:
+                yield from self.blobs(batch).items()
+                batch, held = [], 0
+            batch.append(sha)
+            held += size
+        yield from self.blobs(batch).items()
+
+    def blobs(self, shas: Iterable[str], *, most: int | None = None) -> dict[str, bytes]:
+        """The bytes of many blobs in one ``cat-file --batch``; names git does not know are left out.
+
+        Raises InvalidInputError where they have more than ``most`` bytes together.
+        """
         wanted = list(dict.fromkeys(shas))
         if not wanted:
             return {}
+        if most is not None and (total := sum(self.sizes(wanted).values())) > most:
+            raise InvalidInputError(
+                f"{len(wanted)} files have {total >> 20} MiB together, {most >> 20} MiB are read",
+                hint=_NO_DATA,
+            )
         out = self.run("cat-file", "--batch", input="".join(f"{sha}\n" for sha in wanted).encode())
         found: dict[str, bytes] = {}
         at = 0
@@ -216,9 +276,10 @@ class Git:
             at += int(size) + 1
         return found
 
-    def file(self, treeish: str, path: str) -> bytes | None:
-        """The bytes of one file of a tree, or None."""
-        return self.blobs([f"{treeish}:{path}"]).get(f"{treeish}:{path}") if "\n" not in path else None
+    def file(self, treeish: str, path: str, *, most: int | None = None) -> bytes | None:
+        """The bytes of one file of a tree, or None. most: as of ``blobs``."""
+        name = f"{treeish}:{path}"
+        return self.blobs([name], most=most).get(name) if "\n" not in path else None
 
     def refs(self, *prefixes: str) -> dict[str, str]:
         """Local refs below the prefixes: full name -> sha."""

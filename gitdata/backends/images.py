@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gitdata.backends.filelock import locked
-from gitdata.backends.git import Git
+from gitdata.backends.git import Git, TreeEntry
 from gitdata.backends.local import sync_folder
 from gitdata.backends.venvs import build_venv, requirements_key
 from gitdata.errors import InvalidInputError, MachineError
@@ -27,6 +27,8 @@ from gitdata.identity import sha256
 
 REQUIREMENTS = "requirements.txt"
 _DONE = ".complete"
+_MOST_REQUIRED = 1 << 20  # bytes
+_MOST_BYTES, _MOST_FILES = 512 << 20, 50_000  # of a folder: a small push can be terabytes when it is unpacked
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def folder_environment_id(git: Git, commit: str, path: str) -> str:
     tree = folder_tree(git, commit, path)
     if tree is None:
         raise InvalidInputError(f"image {path}: the commit has no such folder")
-    required = git.file(tree, REQUIREMENTS)
+    required = git.file(tree, REQUIREMENTS, most=_MOST_REQUIRED)
     digest = "-" if required is None else sha256(required)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     return f"venv:{tree}:{digest}:{version}:{sys.platform}-{platform.machine()}"
@@ -70,7 +72,7 @@ def prepare(git: Git, commit: str, path: str, cache_home: Path) -> FolderImage:
     tree = name.split(":")[1]
     try:
         code = export_tree(git, tree, path, cache_home / "images" / sha256(name.encode()))
-        required = git.file(tree, REQUIREMENTS)
+        required = git.file(tree, REQUIREMENTS, most=_MOST_REQUIRED)
         venv = None if required is None else _venv(required, tree, code, cache_home / "venvs", path)
     except OSError as error:
         raise MachineError(f"image {path}: cannot be prepared in {cache_home}: {error}") from error
@@ -99,14 +101,25 @@ def export_tree(git: Git, tree: str, path: str, place: Path) -> Path:
                 hint="an image folder may hold ordinary files only: copy what it names into the folder",
             )
         check_relpath(entry.path)
-    blobs = git.blobs(entry.sha for entry in entries)
+    sizes = git.sizes(entry.sha for entry in entries)
+    total = sum(sizes.get(entry.sha, 0) for entry in entries)
+    if total > _MOST_BYTES or len(entries) > _MOST_FILES:
+        raise InvalidInputError(
+            f"image {path}: it has {len(entries)} files and {total >> 20} MiB,"
+            f" an image folder may have {_MOST_FILES} and {_MOST_BYTES >> 20}",
+            hint="keep data in the data remote, as an input of the stage",
+        )
+    targets: dict[str, list[TreeEntry]] = {}
+    for entry in entries:
+        targets.setdefault(entry.sha, []).append(entry)
     place.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=place.parent))
     try:
-        for entry in entries:
-            target = scratch / entry.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _write(target, blobs[entry.sha], 0o755 if entry.mode == "100755" else 0o644)
+        for sha, data in git.each_blob(targets):
+            for entry in targets[sha]:
+                target = scratch / entry.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _write(target, data, 0o755 if entry.mode == "100755" else 0o644)
         for folder in [scratch, *(p for p in scratch.rglob("*") if p.is_dir())]:
             folder.chmod(0o755)
             sync_folder(folder)

@@ -1,7 +1,7 @@
 """Programs of others that may take long: run with a time limit, their words kept, ended when this process ends.
 
-Called by backends.builders, from several threads. A program and all it starts are one process group. What it prints may
-be a stranger's and without end: the file gets the first of it, the caller the last.
+Called by backends.builders, from several threads, and by backends.git. A program and all it starts are one process
+group. What it prints may be a stranger's and without end: the file gets the first of it, the caller the last.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import os
 import select
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 from gitdata.errors import MachineError
@@ -103,3 +105,23 @@ def _follow(process: subprocess.Popen[bytes], log: IO[bytes], deadline: float) -
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
+
+
+def read_bounded(command: Sequence[str], cwd: Path, env: Mapping[str, str], most: int) -> tuple[int, bytes, str]:
+    """Exit code, output and words of a command that says what a stranger made: little more than ``most`` bytes of it.
+
+    One that says more is ended. Raises OSError.
+    """
+    pieces, held = [], 0
+    with tempfile.TemporaryFile() as said:
+        with subprocess.Popen(
+            command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=dict(env)
+        ) as process:
+            assert process.stdout is not None
+            while held <= most and (piece := process.stdout.read(1 << 20)):
+                pieces.append(piece)
+                held += len(piece)
+            if held > most:
+                process.kill()
+        said.seek(0)
+        return process.returncode, b"".join(pieces), said.read(1 << 16).decode(errors="replace")

@@ -90,6 +90,6 @@ def write_record(site: Site, written: RunRecord) -> str:
 def _store_blobs(git: Git, store: ObjectStore, blobs: Mapping[str, str]) -> None:
     """Inputs that live in git become objects too, so that a worker needs one kind of place only."""
     absent = missing(store, set(blobs))
-    texts = git.blobs(blobs[oid] for oid in absent)
-    for oid in sorted(absent):
-        store.write(object_key(oid), texts[blobs[oid]])
+    named = {blobs[oid]: oid for oid in sorted(absent)}
+    for sha, text in git.each_blob(named):
+        store.write(object_key(named[sha]), text)

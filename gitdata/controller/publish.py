@@ -26,6 +26,8 @@ from gitdata.formats.provenance import note_line
 from gitdata.identity import IDENT
 from gitdata.model import Output
 
+_MOST_IGNORED = 1 << 20  # bytes of .gitignore
+
 
 def output_ref(branch: str) -> str:
     return f"refs/heads/gitdata/{branch}"
@@ -121,7 +123,9 @@ def _output_commit(git: Git, survey: Survey, source: Commit, previous: str | Non
                 git.write_blob(dump_pointer(pointer.output, {"gitdata": pointer.meta})),
             )
             kept.append(name)
-    ignored = git.file(source.sha, ".gitignore") or b""
+    named = f"{source.sha}:.gitignore"
+    small = git.sizes([named]).get(named, 0) <= _MOST_IGNORED
+    ignored = (small and git.file(source.sha, ".gitignore")) or b""
     changes[".gitignore"] = ("100644", git.write_blob(_ignore(ignored, kept)))
     if not kept and not ignored:
         del changes[".gitignore"]
@@ -129,7 +133,7 @@ def _output_commit(git: Git, survey: Survey, source: Commit, previous: str | Non
     message = _message(survey, source, requests)
     author = source.author.rsplit(" ", 2)[0]
     return git.write_commit(
-        git.change_tree(source.tree, changes),
+        git.change_tree(None if tree.endless else source.tree, changes),
         parents,
         message,
         author=_ident(author, source.committer),

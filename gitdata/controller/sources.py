@@ -21,6 +21,8 @@ from gitdata.formats.dvcconfig import parse_config, remotes
 from gitdata.formats.spec import is_content, is_spec, load_pipeline, sources_of
 from gitdata.model import Entry, Listing, Output, Stage
 
+_MOST_TEXT = 64 << 20  # bytes of all pointers, or all specs, of a commit
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -34,17 +36,26 @@ class Source:
 
 
 class Tree:
-    """The files of one commit, with the pointers among them. unreadable: what is wrong with a pointer, or ""."""
+    """The files of one commit, with the pointers among them. unreadable: what is wrong with a pointer, or "".
+
+    endless: it has more files than can be listed; then none is known.
+    """
 
     def __init__(self, git: Git, commit: str) -> None:
         self.git, self.commit = git, commit
         self._git_sources: dict[str, Source] = {}
-        self.entries = {entry.path: entry for entry in git.ls_tree(commit)}
-        names = [path for path in self.entries if path.endswith(".dvc") and not path.startswith(".dvc/")]
-        texts = git.blobs(self.entries[path].sha for path in names)
         self.outputs: dict[str, Output] = {}
         self.generated: dict[str, dict[str, str]] = {}
-        self.unreadable = ""
+        self.unreadable, self.endless = "", False
+        self.entries: dict[str, TreeEntry] = {}
+        names: list[str] = []
+        try:
+            self.entries = {entry.path: entry for entry in git.ls_tree(commit)}
+            names = [path for path in self.entries if path.endswith(".dvc") and not path.startswith(".dvc/")]
+            texts = git.blobs((self.entries[path].sha for path in names), most=_MOST_TEXT)
+        except InvalidInputError as error:
+            self.unreadable, self.endless = f"{error.message}: {error.hint}", not self.entries
+            names = []
         for name in names:
             try:
                 pointer = parse_pointer(texts[self.entries[name].sha], name)
@@ -68,7 +79,7 @@ class Tree:
         linked = [path for path in specs if not self.entries[path].mode.startswith("100")]
         if linked:
             raise InvalidInputError(f"{linked[0]}: a spec cannot be a symlink; put the file itself there")
-        texts = self.git.blobs(self.entries[path].sha for path in specs)
+        texts = self.git.blobs((self.entries[path].sha for path in specs), most=_MOST_TEXT)
         sources = sources_of(path for path in self.entries if not path.endswith(".dvc"))
         for path in self.outputs.keys() - self.generated.keys():
             sources[path] = "both" if path in sources else "pointer"
@@ -83,7 +94,9 @@ class Tree:
         entry = self.entries.get(".dvc/config")
         if entry is None:
             return
-        config = parse_config(self.git.blobs([entry.sha])[entry.sha].decode(errors="replace"), ".dvc/config")
+        config = parse_config(
+            self.git.blobs([entry.sha], most=_MOST_TEXT)[entry.sha].decode(errors="replace"), ".dvc/config"
+        )
         default = config.get("core", {}).get("remote", "").lower()
         named = remotes(config).get(default)
         if named is None or not ("://" in named.url or named.url.startswith("/")):
@@ -127,8 +140,8 @@ class Tree:
         return Source(repo, "git", name, tuple(sorted(files, key=lambda e: e.path)), blobs)
 
     def _hash(self, entries: Mapping[str, TreeEntry]) -> dict[str, tuple[str, int]]:
-        texts = self.git.blobs(entry.sha for entry in entries.values())
-        return {sha: (hash_bytes(text).md5, len(text)) for sha, text in texts.items()}
+        texts = self.git.each_blob(entry.sha for entry in entries.values())
+        return {sha: (hash_bytes(text).md5, len(text)) for sha, text in texts}
 
 
 def _normal(url: str) -> str:

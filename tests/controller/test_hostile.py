@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from gitdata.backends.git import Git
+from gitdata.backends.images import export_tree
 from gitdata.controller.journal import abandoned
 from gitdata.controller.publish import generated_pointers
 from gitdata.controller.recorded import read_index
@@ -114,3 +117,61 @@ def test_a_damaged_journal_claims_nothing_unsent(repo: Repo) -> None:
     (folder / "n.jsonl").write_bytes(b'["claim","a"]\n\0\0\0\n["claim","b"]\n')
     [journal] = abandoned(Git(repo.path))
     assert not journal.unsent("a")
+
+
+def bomb(repo: Repo, levels: int) -> str:
+    """A commit of a few trees that hold each other: 10 to the power of ``levels`` files."""
+
+    def tree(kind: str, sha: str) -> str:
+        made = "".join(f"{kind} {sha}\tn{i}\n" for i in range(10))
+        return Git(repo.path).text("mktree", input=made.encode())
+
+    sha = tree("100644 blob", Git(repo.path).write_blob(b"x"))
+    for _ in range(levels - 1):
+        sha = tree("040000 tree", sha)
+    who = "a <a@b> 1 +0000"
+    return Git(repo.path).write_commit(sha, [repo.head()], "bomb", author=who, committer=who)
+
+
+def huge(repo: Repo, path: str, mebibytes: int) -> None:
+    """A file of zeros that is small in git and in no work tree."""
+    with subprocess.Popen(["head", "-c", str(mebibytes << 20), "/dev/zero"], stdout=subprocess.PIPE) as zeros:
+        sha = subprocess.check_output(["git", "hash-object", "-w", "--stdin"], stdin=zeros.stdout, cwd=repo.path)
+    repo.git("update-index", "--add", "--cacheinfo", f"100644,{sha.decode().strip()},{path}")
+    repo.git("commit", "--quiet", "-m", "huge")
+
+
+def test_trees_without_an_end_stop_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.push("good")
+    lab.settle()
+    lab.work.git("push", "--quiet", "origin", f"{bomb(lab.work, 12)}:refs/heads/main")
+    lab.settle()
+    assert "list of files is longer" in lab.output().error
+    lab.push("repaired", force=True)
+    lab.settle()
+    assert lab.states() == {"copy": "success"}
+
+
+@pytest.mark.parametrize(("path", "mebibytes"), [("in/zeros", 130), ("zeros.dvc", 66)])
+def test_a_huge_file_is_recorded_and_never_read(lab: Lab, path: str, mebibytes: int) -> None:
+    lab.push("good")
+    huge(lab.work, path, mebibytes)
+    lab.work.git("push", "--quiet", "origin", "HEAD:refs/heads/main")
+    tracemalloc.start()
+    lab.settle()
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "MiB are read" in " ".join([lab.output().error, *lab.log])
+    assert lab.output().source == lab.work.head()
+    assert most < 60 << 20
+
+
+def test_an_image_folder_too_big_to_build(repo: Repo, tmp_path: Path) -> None:
+    repo.write("images/tool/Dockerfile", "FROM scratch\n")
+    repo.commit("image")
+    huge(repo, "images/tool/a", 120)
+    git = Git(repo.path)
+    sha = git.text("rev-parse", "HEAD:images/tool/a")
+    tree = git.change_tree(git.text("rev-parse", "HEAD:images/tool"), dict.fromkeys("bcde", ("100644", sha)))
+    with pytest.raises(InvalidInputError, match="has 6 files and 600 MiB"):
+        export_tree(git, tree, "images/tool", tmp_path / "context")
