@@ -18,6 +18,7 @@ from typing import Any
 
 from gitdata.backends.kube import Cluster, Kube
 from gitdata.backends.registry import Registries, read_logins, resolve
+from gitdata.commands.places import add_places, places_of
 from gitdata.commands.terminal import printable, say
 from gitdata.controller.config import Settings, read_settings, read_toml
 from gitdata.data.hooks import share
@@ -26,13 +27,10 @@ from gitdata.errors import InvalidInputError, NotARepositoryError, UsageError
 from gitdata.executors.kubernetes_apply import apply, made, prune, wait
 from gitdata.executors.kubernetes_base import load
 from gitdata.executors.kubernetes_deploy import (
-    BUILDS,
     GIT,
-    JOBS,
     MAIL,
     REGISTRY,
     STORE,
-    SYSTEM,
     Places,
     Wanted,
     configuration,
@@ -42,8 +40,7 @@ from gitdata.executors.kubernetes_deploy import (
 from gitdata.executors.kubernetes_doctor import check_server
 from gitdata.executors.kubernetes_secrets import check_git_url, git_secret, registry_secret, store_keys, store_options
 from gitdata.executors.kubernetes_settings import KubernetesSettings
-from gitdata.executors.system_images import SYSTEM as SYSTEM_IMAGES
-from gitdata.executors.system_images import system_reference
+from gitdata.executors.system_images import SYSTEM, system_reference
 from gitdata.formats.dvcconfig import remotes
 from gitdata.formats.manifests import dump_manifests
 
@@ -57,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--registry", default="", metavar="PREFIX", help="where folder images go: registry.example/team"
     )
-    for name in SYSTEM_IMAGES:
+    for name in SYSTEM:
         what = f"default: PREFIX/gitdata-{name}, as `gitdata images push --system` names it"
         parser.add_argument(f"--{name}-image", default="", metavar="REF", help=what)
     parser.add_argument("--registry-login", type=Path, metavar="FILE", help="a Docker config.json with logins")
@@ -81,21 +78,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show-secrets", action="store_true", help="with --dry-run: print the keys too")
     parser.add_argument("--no-wait", action="store_true", help="do not wait until the controller is ready")
     parser.add_argument("--timeout", type=float, default=180.0, metavar="SECONDS", help="how long to wait; default 180")
-
-
-def add_places(parser: argparse.ArgumentParser) -> None:
-    """Which cluster, which namespaces; for ``undeploy`` and ``doctor`` too."""
-    parser.add_argument("--kubeconfig", default="", metavar="FILE", help="which cluster, else the usual places")
-    parser.add_argument("--context", default="", metavar="NAME", help="which context of the kubeconfig")
-    for name, default in (("system", SYSTEM), ("jobs", JOBS), ("builds", BUILDS)):
-        parser.add_argument(f"--namespace-{name}", default=default, metavar="NAME", help=f"default: {default}")
-
-
-def places_of(args: argparse.Namespace) -> Places:
-    places = Places(args.namespace_system, args.namespace_jobs, args.namespace_builds)
-    if len({places.system, places.jobs, places.builds}) != 3:
-        raise UsageError("the namespaces must be three", hint="pods of stages must not be where the keys are")
-    return places
 
 
 def run(args: argparse.Namespace) -> int:

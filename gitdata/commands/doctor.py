@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gitdata.backends.registry import read_logins
 from gitdata.commands.checks import Check, Finding, findings, of_machine, of_repository
-from gitdata.commands.deploy import add_places, places_of
+from gitdata.commands.places import add_places, places_of
 from gitdata.commands.terminal import colour, print_json, printable
 from gitdata.controller.config import read_settings, read_toml
 

@@ -10,7 +10,7 @@ import argparse
 import sys
 
 from gitdata.backends.kube import Cluster, Kube
-from gitdata.commands.deploy import add_places, places_of
+from gitdata.commands.places import add_places, places_of
 from gitdata.commands.terminal import printable
 from gitdata.errors import BusyError, UsageError
 from gitdata.executors.kubernetes_apply import gone, jobs, made, remove, stopped, title

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from helpers.machine import Program, Repo
@@ -49,3 +51,9 @@ def test_outside_of_a_repository_the_machine_is_looked_at(gitdata: Program, tmp_
     found = states(gitdata)
     assert (found["git"], found["repository"]) == ("ok", "hint")
     assert "hooks" not in found
+
+
+def test_this_machine_is_looked_at_without_the_client_of_a_cluster() -> None:
+    """It costs half a second."""
+    code = "import sys; from gitdata.cli import main; main(['doctor', '--help']); sys.exit('kubernetes' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
