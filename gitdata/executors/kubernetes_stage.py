@@ -31,7 +31,10 @@ def run_as(stage: Stage, default: tuple[int, int], *, allow_root: bool) -> tuple
     if not text:
         return default
     user, _, group = text.partition(":")
-    if not all(part.isascii() and part.isdecimal() and int(part) <= _MAX_ID for part in (user, group or "0")):
+    if not all(
+        part.isascii() and part.isdecimal() and len(part) <= 10 and int(part) <= _MAX_ID
+        for part in (user, group or "0")
+    ):
         raise InvalidInputError(
             f"stage {stage.name}: transform.user {text}: on a cluster a user must be a number",
             hint='write "1000" or "1000:1000"',
@@ -60,7 +63,9 @@ def check_secrets(stage: Stage, allowed: Container[str]) -> None:
         if not secret.env_var and not path:
             raise InvalidInputError(f"{where}: say where it goes", hint="add env_var and key, or mount_path")
         if path:
-            clean = posixpath.isabs(path) and posixpath.normpath(path) == path and path != "/" and ":" not in path
+            # normpath leaves two slashes at the beginning as they are.
+            clean = path.startswith("/") and not path.startswith("//") and posixpath.normpath(path) == path
+            clean = clean and path != "/" and ":" not in path
             if not clean or any(path == taken or path.startswith(f"{taken}/") for taken in _TAKEN):
                 raise InvalidInputError(f"{where}: mount_path {path!r} cannot be had", hint="such as /var/secrets/name")
 

@@ -89,6 +89,8 @@ def test_memory_and_disk_are_guaranteed() -> None:
         ({"secrets": (Secret("mine", mount_path="/pfs/in"),)}, "cannot be had"),
         ({"secrets": (Secret("mine", mount_path="/a/../pfs"),)}, "cannot be had"),
         ({"secrets": (Secret("mine", mount_path="relative"),)}, "cannot be had"),
+        ({"secrets": (Secret("mine", mount_path="//pfs"),)}, "cannot be had"),
+        ({"user": "1" * 5000}, "must be a number"),
     ],
 )
 def test_what_a_stage_may_not_ask_for(change: dict[str, Any], word: str) -> None:
