@@ -69,6 +69,7 @@ def _kubernetes(
             logins=Path(settings.images.logins) if settings.images.logins else None,
             images=settings.images,
             builder=builder,
+            say=say,
         )
         yield stack.enter_context(closing(executor))
 

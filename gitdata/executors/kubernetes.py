@@ -26,8 +26,7 @@ from gitdata.executors.kubernetes_manifest import FORGOTTEN, STORE, ZONE, manife
 from gitdata.executors.kubernetes_nodes import Nodes, to_stderr
 from gitdata.executors.kubernetes_settings import KubernetesSettings
 from gitdata.executors.kubernetes_stage import check_stage, node_selector, tolerations
-from gitdata.executors.kubernetes_status import progress, terminal
-from gitdata.executors.kubernetes_watch import OF_JOB
+from gitdata.executors.kubernetes_status import OF_JOB, progress, terminal
 from gitdata.executors.live import LiveReader
 from gitdata.model import Environment, JobStatus, Stage
 

@@ -35,12 +35,11 @@ from gitdata.executors.kubernetes_build_manifest import (
     job_name,
 )
 from gitdata.executors.kubernetes_settings import KubernetesSettings
-from gitdata.executors.kubernetes_status import age, terminal, troubles
+from gitdata.executors.kubernetes_status import OF_JOB, age, terminal, troubles
 from gitdata.formats.keys import context_key
 from gitdata.worker.context import pack
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_OF_JOB = "batch.kubernetes.io/job-name"
 _GONE_SECONDS = 60.0  # how long an older Job of the name may take to go
 _LOOK_SECONDS = 5.0  # between two looks at the pods of a build that runs
 _TOLD_LINES = 20
@@ -162,7 +161,7 @@ class ClusterBuilder:
             self._wait(folder)
 
     def _outcome(self, folder: str, reference: str, job: Object) -> str:
-        pods = self._kube.find("pods", labels=f"{_OF_JOB}={job['metadata']['name']}")
+        pods = self._kube.find("pods", labels=f"{OF_JOB}={job['metadata']['name']}")
         if _condition(job)[0] != "Complete":
             raise self._failure(folder, job, pods)
         for pod in pods:
@@ -173,7 +172,7 @@ class ClusterBuilder:
 
     def _look(self, folder: str, name: str, job: Object) -> None:
         """End a Job whose pod cannot start."""
-        pods = self._kube.find("pods", labels=f"{_OF_JOB}={name}")
+        pods = self._kube.find("pods", labels=f"{OF_JOB}={name}")
         events = [] if pods else self._kube.events(name)
         waited = max((age(pod, datetime.now(UTC)) for pod in pods), default=age(job, datetime.now(UTC)))
         for trouble in troubles(pods, events, self._cluster):

@@ -17,11 +17,21 @@ from gitdata.backends.kube import Kube, KubeError, Object
 from gitdata.errors import RemoteError
 from gitdata.executors.kubernetes_manifest import FORGOTTEN, selector
 from gitdata.executors.kubernetes_settings import KubernetesSettings
-from gitdata.executors.kubernetes_status import age, cut_off, ended, needs_pods, over, terminal, troubles, unfinished
-from gitdata.executors.kubernetes_watch import OF_JOB, Doorbell
+from gitdata.executors.kubernetes_status import (
+    INDEX,
+    OF_JOB,
+    age,
+    cut_off,
+    ended,
+    needs_pods,
+    over,
+    terminal,
+    troubles,
+    unfinished,
+)
+from gitdata.executors.kubernetes_watch import Doorbell
 from gitdata.model import JobStatus
 
-INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 _SOONEST = 0.1  # seconds between two LISTs; at least as many times as long as one takes:
 _SHARE = 5
 _STARTING_SECONDS = 5.0  # a younger pod may still be starting
@@ -139,7 +149,7 @@ class Lookout:
         """Look at the pods of a Job whose own status does not say enough. left: the last shards, if one has news."""
         if left and not (job.get("status") or {}).get("failedIndexes"):
             wanted = ",".join(map(str, left))
-            status = over(job, self._kube.find("pods", labels=f"{OF_JOB}={name},{INDEX_LABEL} in ({wanted})"))
+            status = over(job, self._kube.find("pods", labels=f"{OF_JOB}={name},{INDEX} in ({wanted})"))
             if status is not None:
                 self.ended[name] = status
                 return status

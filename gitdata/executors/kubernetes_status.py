@@ -22,7 +22,8 @@ from gitdata.model import JobStatus
 
 Object: TypeAlias = dict[str, Any]
 
-INDEX = "batch.kubernetes.io/job-completion-index"
+OF_JOB = "batch.kubernetes.io/job-name"
+INDEX = "batch.kubernetes.io/job-completion-index"  # a label and an annotation
 TRIED = "batch.kubernetes.io/job-index-failure-count"
 IGNORED = "batch.kubernetes.io/job-index-ignored-failure-count"
 _NEVER = {"InvalidImageName", "CreateContainerConfigError", "ErrImageNeverPull"}

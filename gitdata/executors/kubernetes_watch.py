@@ -13,9 +13,8 @@ import time
 from collections.abc import Callable, Container
 
 from gitdata.backends.kube import Kube, KubeError, Object, Watch
-from gitdata.executors.kubernetes_status import is_news
+from gitdata.executors.kubernetes_status import OF_JOB, is_news
 
-OF_JOB = "batch.kubernetes.io/job-name"
 _PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 _SHORT = 1.0  # seconds; a watch that ends sooner has not worked
 
