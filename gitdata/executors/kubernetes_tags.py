@@ -18,6 +18,15 @@ from gitdata.errors import GitdataError, MachineError, RemoteError
 _MOMENT = 1.0  # seconds: most registries answer in a tenth of it
 
 
+@dataclass(slots=True)
+class _Question:
+    """begun, wanted: when it was asked, and when somebody last wanted the answer, on the monotonic clock."""
+
+    answer: Future[Reference]
+    begun: float
+    wanted: float
+
+
 @dataclass(frozen=True, slots=True)
 class _Silence:
     """since, until: on the monotonic clock."""
@@ -28,12 +37,15 @@ class _Silence:
 
 
 class Tags:
-    """patience: for how many seconds a registry may be silent. pause: between two questions to one that is."""
+    """patience: for how many seconds a registry may be silent. pause: between two questions to one that is.
 
-    def __init__(self, registries: Registries, patience: float, pause: float = 15.0) -> None:
-        self._registries, self._patience, self._pause = registries, patience, pause
-        self._asked: dict[str, Future[Reference]] = {}
-        self._begun: dict[str, float] = {}  # when each question was asked
+    keep: after how many seconds in which nobody wanted it an answer, or a silence, is forgotten. While a commit is in
+    progress its stages want it at each turn; a later commit gets what the tag means then.
+    """
+
+    def __init__(self, registries: Registries, patience: float, pause: float = 15.0, keep: float = 3600.0) -> None:
+        self._registries, self._patience, self._pause, self._keep = registries, patience, pause, keep
+        self._questions: dict[str, _Question] = {}  # by image
         self._silent: dict[str, _Silence] = {}  # by host
 
     def digest(self, image: str) -> str:
@@ -41,40 +53,51 @@ class Tags:
 
         Raises InvalidInputError (no such image, not allowed), RemoteError (transient: not known yet), MachineError.
         """
-        host = parse_reference(image).host
-        future = self._asked.get(image)
-        if future is None:
+        host, now = parse_reference(image).host, time.monotonic()
+        self._forget(now)
+        question = self._questions.get(image)
+        if question is None:
             silence = self._silent.get(host)
-            if silence is not None and time.monotonic() < silence.until:
+            if silence is not None and now < silence.until:
                 raise silence.error
-            future = self._asked[image] = Future()
-            self._begun[image] = time.monotonic()
-            threading.Thread(target=self._ask, args=(image, future), name=f"tag {image}", daemon=True).start()
-            wait([future], _MOMENT)
-        if not future.done():
-            asked = time.monotonic() - self._begun[image]
-            if asked >= self._patience:  # one that answers a byte at a time never ends
-                del self._asked[image]
-                words = f"image {image}: its registry has not answered for {asked:.0f} s"
-                raise MachineError(words, hint="push again, or retry later")
-            raise RemoteError(f"image {image}: its registry has not answered yet", transient=True)
-        error = future.exception()
+            question = self._questions[image] = _Question(Future(), now, now)
+            args = (image, question.answer)
+            threading.Thread(target=self._ask, args=args, name=f"tag {image}", daemon=True).start()
+            wait([question.answer], _MOMENT)
+        question.wanted = now
+        if not question.answer.done():
+            words = RemoteError(f"image {image}: its registry has not answered yet", transient=True)
+            known = self._silent.get(host)
+            if now - min(question.begun, known.since if known else now) < self._patience:
+                raise words
+            del self._questions[image]  # one that answers a byte at a time never ends
+            raise self._silence(host, words, question.begun)
+        error = question.answer.exception()
         if error is None:
             self._silent.pop(host, None)
-            return future.result().digest
-        del self._asked[image]  # what failed is asked again
+            return question.answer.result().digest
+        del self._questions[image]  # what failed is asked again
         if isinstance(error, RemoteError) and error.transient:
-            raise self._silence(host, error)
+            raise self._silence(host, error, now)
         raise error
 
-    def _silence(self, host: str, error: GitdataError) -> GitdataError:
+    def _silence(self, host: str, error: GitdataError, since: float) -> GitdataError:
+        """Leave a host alone for a while; the error that stays until then."""
         now = time.monotonic()
         known = self._silent.get(host)
-        since = known.since if known else now
+        since = min(since, known.since) if known else since
         if now - since >= self._patience:
             error = MachineError(f"{error.message}; asked for {now - since:.0f} s", hint="push again, or retry later")
         self._silent[host] = _Silence(since, now + self._pause, error)
         return error
+
+    def _forget(self, now: float) -> None:
+        for image, question in list(self._questions.items()):
+            if question.answer.done() and now - question.wanted > self._keep:
+                del self._questions[image]
+        for host, silence in list(self._silent.items()):
+            if now - silence.until > self._keep:
+                del self._silent[host]
 
     def _ask(self, image: str, future: Future[Reference]) -> None:
         try:

@@ -104,9 +104,31 @@ def test_a_registry_without_an_end_is_given_up_on() -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=drip, args=(server,), daemon=True).start()
-        tags = Tags(Registries(), patience=1.5)
+        tags = Tags(Registries(), patience=1.5, pause=0.1)
+        image = f"localhost:{server.getsockname()[1]}/team/a:1"
         try:
-            with pytest.raises(MachineError, match="has not answered for"):
-                known(tags, f"localhost:{server.getsockname()[1]}/team/a:1")
+            with pytest.raises(MachineError, match="has not answered yet; asked for"):
+                known(tags, image)
+            for _ in range(3):  # the plan is made more than once before a commit is published
+                time.sleep(0.1)
+                with pytest.raises(MachineError):
+                    tags.digest(image)
         finally:
             ended.set()
+
+
+def test_what_nobody_wants_any_more_is_asked_again(image_registry: Registry) -> None:
+    tags = Tags(Registries(), patience=0.2, pause=0.1, keep=0.3)
+    image = f"{image_registry.host}/{BASE}"
+    known(tags, image)
+    image_registry.stop()
+    try:
+        assert tags.digest(image)
+        time.sleep(0.4)  # the commit that wanted it is published; the tag may have moved since
+        with pytest.raises(RemoteError, match="cannot be reached"):
+            tags.digest(image)
+        time.sleep(0.5)  # a silence of long ago does not count against a registry
+        with pytest.raises(RemoteError, match="cannot be reached"):
+            tags.digest(image)
+    finally:
+        image_registry.start()
