@@ -133,8 +133,13 @@ class LocalBuilder:
         self._say(f"image {what}: built in {time.monotonic() - began:.1f} s as {reference}")
 
     def push(self, what: str, reference: str) -> str:
-        """Push what was built; its digest."""
-        program = self._tool()
+        """Push what was built; its digest. Raises as ``build``."""
+        try:
+            return self._push(self._tool(), what, reference)
+        except OSError as error:
+            raise MachineError(f"image {what}: cannot be pushed: {error}") from error
+
+    def _push(self, program: str, what: str, reference: str) -> str:
         named = parse_reference(reference)
         if PurePath(program).name == "docker":
             self._run(program, ["push", reference], what, reference, self._settings.build_seconds)

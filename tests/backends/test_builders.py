@@ -268,6 +268,24 @@ def test_a_build_that_prints_without_end_fills_neither_memory_nor_disk(
 # ---------------------------------------------------------------------------------------------------------- builders
 
 
+@pytest.mark.parametrize(
+    ("logs", "words"), [("a file/logs", "Not a directory"), ("logs", "No such file")], ids=["logs", "no digest"]
+)
+def test_a_disk_that_fails_a_push_is_the_machines_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs: str, words: str
+) -> None:
+    """Of a builder that says that all is well, and writes no digest."""
+    (tmp_path / "a file").touch()
+    program = tmp_path / "bin" / "buildah"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    builder = LocalBuilder(ImageSettings("registry.example/a", builder="buildah"), logs=tmp_path / logs)
+    with pytest.raises(MachineError, match=words):
+        builder.push("plot", "registry.example/a/plot:1")
+
+
 def test_a_machine_without_a_builder_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "bin" / "podman"
     broken.parent.mkdir()
