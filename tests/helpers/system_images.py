@@ -18,7 +18,7 @@ from gitdata.backends.builders import ImageSettings, LocalBuilder
 from gitdata.executors.system_images import push_system
 from helpers.builds import build_options
 
-_MANY = 60  # images, with those that are only layers: then all are built anew
+_MANY = 150  # images, with those that are only layers: then all are built anew
 
 
 def pushed(registry: Registry, folder: Path, names: Sequence[str]) -> list[str]:
