@@ -7,22 +7,39 @@ so that no file at all is a valid configuration.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from gitdata.backends.builders import ImageSettings
+from gitdata.backends.builders import BUILDERS, ImageSettings
+from gitdata.backends.registry import parse_reference
 from gitdata.errors import InvalidInputError
 from gitdata.executors.kubernetes_build_manifest import BuildSettings
 from gitdata.executors.kubernetes_settings import KubernetesSettings
 
 _MOST = 1_000_000  # also keeps out infinity and what is no number
+_MOST_ID = 2**31 - 1
 _LEAST_POLL = 0.1  # seconds: a poll asks the git server
 _NOT_OF_THE_FILE = frozenset({"store_url", "store_options", "zone"})  # the data remote says them
 _PLURAL = {str: "strings", int: "numbers", dict: "tables"}
-_CHOICES = {("controller", "on_supersede"): ("finish", "cancel"), ("executor", "kind"): ("local", "kubernetes")}
+_CHOICES = {
+    ("controller", "on_supersede"): ("finish", "cancel"),
+    ("executor", "kind"): ("local", "kubernetes"),
+    ("images", "builder"): ("auto", *BUILDERS, "cluster", "none"),
+}
+_QUANTITY = (r"[0-9]{1,15}(\.[0-9]{1,9})?([KMGTPE]i|[mkMGTPE])?", "quantity", "500m, 2, 1Gi")
+_PLACE = (r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "name of a namespace", "gitdata-jobs")
+_PLATFORM = (r"[a-z0-9]+(/[a-z0-9]+){1,2}", "platform", "linux/amd64")
+_REGISTRY = (r"[a-z0-9.-]+(:[0-9]+)?(/\S+)?", "registry", "registry.example/team")
+_SIZES = dict.fromkeys(("cpu", "memory", "disk", "agent_cpu", "agent_memory", "max_cpu", "max_memory"), _QUANTITY)
+_FORMS: Mapping[str, Mapping[str, tuple[str, str, str]]] = {  # what else a text must be: form, its name, an example
+    "builds": {**_SIZES, "namespace": _PLACE},
+    "images": {"platform": _PLATFORM, "registry": _REGISTRY},
+    "kubernetes": {**_SIZES, "namespace": _PLACE, "platform": _PLATFORM},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +111,7 @@ def read_settings(path: Path | None) -> Settings:
         builds=_section(path, "builds", BuildSettings, body.get("builds", {})),
         images=_section(path, "images", ImageSettings, body.get("images", {})),
         kubernetes=_section(path, "kubernetes", KubernetesSettings, body.get("kubernetes", {}), _NOT_OF_THE_FILE),
-        remote={str(k): str(v).lower() if isinstance(v, bool) else str(v) for k, v in body.get("remote", {}).items()},
+        remote={key: _option(path, key, value) for key, value in body.get("remote", {}).items()},
         secrets={name: _secret(path, name, keys) for name, keys in body.get("secrets", {}).items()},
     )
 
@@ -103,16 +120,24 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The file as it is. Raises InvalidInputError, OSError."""
     try:
         return tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no text, or a number or a list without an end
         raise InvalidInputError(f"{path}: not TOML: {error}") from error
+
+
+def _option(path: Path, key: str, value: Any) -> str:
+    if not isinstance(value, str | int | float):
+        raise InvalidInputError(f"{path}: [remote] {key}: must be a string, not {value!r}")
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _secret(path: Path, name: str, keys: Mapping[str, Any]) -> dict[str, str]:
     """``[secrets.NAME]``: each key is ``{ file = "…" }`` or ``{ env = "…" }``."""
     values = {}
-    for key, place in keys.items() if isinstance(keys, dict) else ():
+    if not isinstance(keys, dict):
+        raise InvalidInputError(f"{path}: [secrets] {name}: must be a section: [secrets.{name}]")
+    for key, place in keys.items():
         where = f"{path}: [secrets.{name}] {key}"
-        source = dict(place) if isinstance(place, dict) else {}
+        source = dict(place) if isinstance(place, dict) and all(isinstance(v, str) for v in place.values()) else {}
         try:
             if list(source) == ["file"]:
                 values[key] = Path(source["file"]).read_text().rstrip("\n")
@@ -122,6 +147,8 @@ def _secret(path: Path, name: str, keys: Mapping[str, Any]) -> dict[str, str]:
                 raise InvalidInputError(f"{where}: say where the value is", hint='{ file = "…" } or { env = "…" }')
         except KeyError as error:
             raise InvalidInputError(f"{where}: the variable {error.args[0]} is not set") from error
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"{where}: it cannot be read: {error}") from error
     return values
 
 
@@ -138,7 +165,10 @@ def _section(path: Path, name: str, kind: Any, values: Mapping[str, Any], hidden
             raise InvalidInputError(f"{where}: no such setting", hint=f"known: {', '.join(defaults)}")
         made[key] = _value(where, value, defaults[key])
     _check(path, name, made)
-    return kind(**made)
+    try:
+        return kind(**made)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: {error.message}", hint=error.hint) from error
 
 
 def _value(where: str, value: Any, default: Any) -> Any:
@@ -172,3 +202,17 @@ def _check(path: Path, name: str, made: Mapping[str, Any]) -> None:
     for (section, key), words in _CHOICES.items():
         if section == name and made.get(key, words[0]) not in words:
             raise InvalidInputError(f"{path}: [{name}] {key}: must be {' or '.join(words)}")
+    for key, (form, what, example) in _FORMS.get(name, {}).items():
+        text = made.get(key)
+        if text and not re.fullmatch(form, text):
+            raise InvalidInputError(f"{path}: [{name}] {key}: {text!r} is no {what}", hint=f"such as {example}")
+    if not all(0 <= number <= _MOST_ID for number in made.get("user", ())):
+        raise InvalidInputError(f"{path}: [{name}] user: must be numbers of a user and a group, not {made['user']}")
+    for key in ("worker_image", "image"):
+        try:
+            parse_reference(made.get(key) or "registry.example/none")
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{path}: [{name}] {key}: {error.message}", hint=error.hint) from error
+    for host, url in made.get("mirrors", {}).items():
+        if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", url):
+            raise InvalidInputError(f"{path}: [{name}] mirrors: {host}: {url!r} is no http:// or https:// URL")
