@@ -11,8 +11,9 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+from gitdata.backends.git import hide_password
 from gitdata.backends.registry import read_logins
 from gitdata.backends.s3config import S3Settings, s3_settings
 from gitdata.errors import InvalidInputError, UsageError
@@ -24,6 +25,7 @@ _KEYS = {
     "session_token": "AWS_SESSION_TOKEN",
 }
 _AT = "/etc/gitdata/git"  # where the controller's pod has them
+_STORE = re.compile(r"[sS]3://[A-Za-z0-9][A-Za-z0-9._-]*(/.*)?")
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]-]+")
 _SCP = re.compile(r"(?:[^-@/:\s][^@/:\s]*@)?[^-@/:\s][^@/:\s]*:(?!:|//).+")  # as git tells host:path from a folder
 
@@ -38,7 +40,13 @@ def store_options(url: str, options: Mapping[str, str]) -> tuple[S3Settings, dic
 
     Raises InvalidInputError.
     """
+    if not _STORE.fullmatch(url):  # it becomes an argument and a variable of pods, which are no secrets
+        raise InvalidInputError(
+            "the URL of the remote names no bucket, or has more than that before its path",
+            hint="write s3://bucket/prefix; keys come from AWS's variables and files",
+        )
     settings = s3_settings(url, options)
+    _split(settings.endpoint)
     kept = {k: v for k, v in options.items() if k not in _KEYS and k not in _OF_THIS_MACHINE}
     if kept.get("ssl_verify", "true").lower() not in ("true", "false"):
         raise InvalidInputError(
@@ -120,13 +128,22 @@ def registry_secret(file: Path) -> dict[str, str]:
 
 def check_git_url(url: str) -> None:
     """Raises InvalidInputError for what a pod cannot reach, or what has a password in it: arguments are no secret."""
-    parts = urlsplit(url)
+    parts = _split(url)
     if "://" in url and parts.scheme not in ("https", "ssh", "http", "git"):
         raise InvalidInputError(f"{url}: a pod cannot reach it", hint="use an https:// or ssh:// URL")
     if "://" not in url and not _SCP.fullmatch(url):
         raise InvalidInputError(f"{url}: a pod cannot reach a folder", hint="use an https:// or ssh:// URL")
     if "://" in url and parts.password is not None:
         raise InvalidInputError("the git URL has a password in it", hint="take it out and use --git-token-env")
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise InvalidInputError(f"{hide_password(url)} is no URL: {error}") from error
+    return parts
 
 
 def _read(file: Path) -> str:

@@ -134,3 +134,21 @@ def test_a_token_is_sent_only_over_https() -> None:
     with pytest.raises(GitdataError):
         git_secret("https://git.example/p", None, "t\npassword=x", None)
     assert git_secret("https://git.example/p", None, "", None) == {}
+
+
+@pytest.mark.parametrize("url", ["https://[h/x", "https://h:99999/x", "ssh://h:port/x"])
+def test_a_git_url_that_is_none(url: str) -> None:
+    with pytest.raises(InvalidInputError, match="is no URL"):
+        check_git_url(url)
+
+
+@pytest.mark.parametrize("url", ["s3://[b", "s3://key:secret@bucket/p", "s3://", "s3:///p"])
+def test_a_remote_that_is_no_bucket_is_not_repeated(url: str) -> None:
+    with pytest.raises(InvalidInputError, match="names no bucket") as raised:
+        store_options(url, {})
+    assert "secret@" not in raised.value.message
+
+
+def test_an_endpoint_that_is_no_url() -> None:
+    with pytest.raises(InvalidInputError, match="is no URL"):
+        store_options("s3://bucket/p", {"endpointurl": "http://h:99999"})
