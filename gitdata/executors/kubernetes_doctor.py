@@ -24,14 +24,13 @@ OLDEST = (1, 33)
 # What the controller asks of the API, as k8s-jobs/ grants it.
 RIGHTS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("batch", "jobs"): ("create", "get", "list", "watch", "patch", "delete"),
-    ("", "pods"): ("get", "list", "watch"),
+    ("", "pods"): ("list", "watch"),
     ("", "pods/log"): ("get",),
     ("", "events"): ("list",),
 }
 BUILD_RIGHTS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("batch", "jobs"): ("create", "get", "delete"),
     ("", "pods"): ("list",),
-    ("", "pods/log"): ("get",),
     ("", "events"): ("list",),
 }
 _DEPLOY = "gitdata deploy makes it"
