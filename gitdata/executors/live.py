@@ -15,6 +15,7 @@ from gitdata.formats.keys import live_shards_prefix
 from gitdata.formats.live import LiveShard, parse_live_shard
 
 _SECONDS = 2.0
+_MOST_BYTES = 256 << 10  # an agent writes a few numbers and 16 KiB of text
 
 
 def read_shards(
@@ -25,7 +26,7 @@ def read_shards(
     found = {}
     for info in store.list(live_shards_prefix(zone, job)):
         name = info.key.rpartition("/")[2]
-        if not (name.isascii() and name.isdecimal()):
+        if not (name.isascii() and name.isdecimal()) or info.size > _MOST_BYTES:
             continue
         if info.key not in known or known[info.key][0] != info.modified:
             try:
