@@ -30,10 +30,15 @@ class ApiError(LookupError):
 class Api:
     """One user's way to the server, for any number of threads; each keeps one connection open."""
 
-    def __init__(self, server: str, ca: Path, token: str | None) -> None:
+    def __init__(
+        self, server: str, ca: Path | None, token: str | None, client: tuple[Path, Path] | None = None
+    ) -> None:
+        """ca: None for those that this machine trusts. client: a certificate and its key."""
         self.server = server
         self._where = urlsplit(server)
-        self._tls = ssl.create_default_context(cafile=str(ca))
+        self._tls = ssl.create_default_context(cafile=str(ca) if ca else None)
+        if client:
+            self._tls.load_cert_chain(*client)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._local = threading.local()
 

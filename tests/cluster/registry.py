@@ -47,14 +47,23 @@ class Registry:
         self.folder = folder / "registry"
         self.folder.mkdir()
         self.port = free_port(wanted=5000)
-        self.host = f"localhost:{self.port}"
+        self.address, self.prefix = f"localhost:{self.port}", ""
+        self.host = self.address
         self.server = self._server("docker-registry", f"127.0.0.1:{self.port}", folder)
         self.servers = [self.server]
-        self.pod_host = ""
+        self._pod_host = f"{gateway}:{free_port(gateway, self.port)}" if gateway else ""
         if gateway:
-            self.pod_host = f"{gateway}:{free_port(gateway, self.port)}"
-            self.servers.append(self._server("docker-registry-pods", self.pod_host, folder))
+            self.servers.append(self._server("docker-registry-pods", self._pod_host, folder))
         self.buildah_env = self._buildah_settings()
+
+    @property
+    def pod_host(self) -> str:
+        return self._pod_host
+
+    @property
+    def mirrors(self) -> dict[str, str]:
+        """As `[images] mirrors`: gitdata would ask for these over https."""
+        return {self._pod_host: f"http://{self._pod_host}"} if self._pod_host else {}
 
     def _server(self, name: str, address: str, folder: Path) -> Server:
         config: Any = {"version": 0.1, "log": {"level": "warn"}, "http": {"addr": address}}
@@ -95,15 +104,14 @@ class Registry:
             with layer.path.open("rb") as data:
                 self._blob(name, data, size, layer.digest)
         body = json.dumps(manifest).encode()
-        self._ask("PUT", f"/v2/{name}/manifests/{tag}", body, {"Content-Type": MANIFEST})
+        self._ask("PUT", f"/v2/{self.prefix}{name}/manifests/{tag}", body, {"Content-Type": MANIFEST})
         return f"{self.host}/{name}@{sha256(body)}"
 
     def digest(self, name: str, tag: str) -> str | None:
         """What a tag means now."""
         try:
-            return self._ask("HEAD", f"/v2/{name}/manifests/{tag}", None, {"Accept": f"{MANIFEST}, {OCI_MANIFEST}"})[
-                1
-            ].get(DIGEST)
+            target = f"/v2/{self.prefix}{name}/manifests/{tag}"
+            return self._ask("HEAD", target, None, {"Accept": f"{MANIFEST}, {OCI_MANIFEST}"})[1].get(DIGEST)
         except LookupError:
             return None
 
@@ -122,7 +130,7 @@ class Registry:
         return self.push(name, tag, [base_layer()], config)
 
     def _blob(self, name: str, data: Any, size: int, digest: str) -> None:
-        place = self._ask("POST", f"/v2/{name}/blobs/uploads/", b"")[1]["Location"]
+        place = self._ask("POST", f"/v2/{self.prefix}{name}/blobs/uploads/", b"")[1]["Location"]
         target = place[place.index("/v2/") :]
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         self._ask("PUT", f"{target}{'&' if '?' in target else '?'}digest={digest}", data, headers)
@@ -130,7 +138,7 @@ class Registry:
     def _ask(
         self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, http.client.HTTPMessage]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        connection = self._connection()
         try:
             connection.request(method, target, body, headers or {})
             answer = connection.getresponse()
@@ -140,6 +148,9 @@ class Registry:
             return answer.status, answer.headers
         finally:
             connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
 
     def _buildah_settings(self) -> dict[str, str]:
         """The environment in which buildah (ours or gitdata's) knows only this registry and this folder."""

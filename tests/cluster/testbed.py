@@ -2,13 +2,14 @@
 
 Three tiers: ``api`` (etcd and API server), ``control`` (and controller-manager, scheduler, a fake kubelet), ``node``
 (and containerd, a real kubelet, a registry). State lies in a temporary folder; what runs ends with this process;
-the machine is left as it was found. As a program it keeps a cluster until Ctrl-C, to look around in.
+the machine is left as it was found. As a program it keeps a cluster until Ctrl-C or SIGTERM, to look around in.
 """
 
 from __future__ import annotations
 
 import fcntl
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -76,7 +77,7 @@ class Cluster:
         """A fresh namespace with that Pod Security level; pods can be made in it when this returns."""
         labels = {"pod-security.kubernetes.io/enforce": enforce}
         self.api.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels}})
-        if self.plane.controllers:
+        if self.tier != "api":
             eventually(
                 "the service account", lambda: self.api.get(f"/api/v1/namespaces/{name}/serviceaccounts/default")
             )
@@ -93,7 +94,14 @@ class Cluster:
             kinds = {c["type"] for c in status.get("conditions", []) if c["status"] == "True"}
             return status if kinds & {"Complete", "Failed"} else {}
 
-        return eventually(f"the end of job {name}", ended, seconds=seconds, needs=list(self.servers.values()))
+        return eventually(f"the end of job {name}", ended, seconds=seconds, needs=self._watched())
+
+    def _watched(self) -> list[Server]:
+        """Without these nothing goes on."""
+        return list(self.servers.values())
+
+    def ours(self, why: str) -> None:
+        """Skip the test, saying why, where the cluster is somebody's (borrowed.py)."""
 
 
 @contextmanager
@@ -190,8 +198,14 @@ def main() -> None:
     tier = next((tier for tier in TIERS if tier in sys.argv[1:]), None)
     if tier is None:
         sys.exit(f"usage: {sys.argv[0]} {'|'.join(TIERS)}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, which a shell's background does not get
     with running(tier) as cluster:
         print(f"export KUBECONFIG={cluster.kubeconfig}\nPATH={cluster.programs}:$PATH\n# logs: {cluster.folder}/*.log")
+        if cluster.registry:
+            print("# for tests in another shell, as somebody's cluster (tests/cluster/README.md):")
+            print(f"export GITDATA_TEST_CLUSTER=kubeconfig GITDATA_TEST_REGISTRY={cluster.registry.host}/tests")
+            print(f"export GITDATA_TEST_GATEWAY={cluster.gateway}")
+        sys.stdout.flush()
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

@@ -24,6 +24,7 @@ def test_a_deployed_controller_becomes_ready_and_is_taken_away(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    node_cluster.ours("it installs and takes away gitdata under its usual names")
     for name, value in pod_s3.env.items():
         monkeypatch.setenv(name, value)
     registry, gateway = node_cluster.registry, node_cluster.gateway

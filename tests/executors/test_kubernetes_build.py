@@ -266,8 +266,7 @@ def test_a_folder_is_built_pushed_and_runs(
         settings = BuildSettings(
             image=builder, namespace=space, service_account="", memory="512Mi", disk="2Gi", cpu="100m"
         )
-        mirrors = {registry.pod_host: f"http://{registry.pod_host}"}
-        images = ImageSettings(f"{registry.pod_host}/team", mirrors=mirrors)
+        images = ImageSettings(f"{registry.pod_host}/team", mirrors=registry.mirrors)
         kube = Kube(Cluster(space, str(node_cluster.kubeconfig)))
         made = ClusterBuilder(kube, open_store(url, options), settings, cluster, images)
         reference = f"{images.registry}/plot:{'1' * 40}"

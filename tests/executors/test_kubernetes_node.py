@@ -58,15 +58,16 @@ def test_the_log_while_it_runs(executor: KubernetesExecutor, bench: Bench) -> No
 def test_a_folder_of_the_commit_runs_as_an_image_by_its_own_command(
     executor: KubernetesExecutor, bench: Bench, node_cluster: testbed.Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert node_cluster.registry is not None
-    for name, value in node_cluster.registry.buildah_env.items():
+    registry = node_cluster.registry
+    assert registry is not None
+    for name, value in registry.buildah_env.items():
         monkeypatch.setenv(name, value)
-    base = bench.default_image.partition("@")[0].replace(node_cluster.registry.host, "docker.io")
+    base = bench.default_image.partition("@")[0].replace(registry.host, "docker.io")
     lines = [f"FROM {base}:3.11-slim-bookworm", "WORKDIR /code", "COPY . /code", "ENV GREETING=hello"]
     bench.repo.write("images/greet/Dockerfile", "\n".join([*lines, 'ENTRYPOINT ["sh", "/code/greet"]', 'CMD ["you"]']))
     bench.repo.write("images/greet/greet", 'echo "$GREETING $1"; pwd; cat /pfs/in/a > /pfs/out/copy\n')
     bench.repo.commit("an image")
-    settings = ImageSettings(f"{node_cluster.registry.host}/team", builder="buildah")
+    settings = ImageSettings(f"{registry.host}/team", builder="buildah", mirrors=registry.mirrors)
     builder = LocalBuilder(settings)
     folders = KubernetesExecutor(
         executor._settings, kubeconfig=str(node_cluster.kubeconfig), images=settings, builder=builder

@@ -82,8 +82,8 @@ def test_a_real_lack_of_memory(work: Work) -> None:
 
 def test_a_kubelet_that_is_away_for_a_while(work: Work) -> None:
     """The containers go on without it; their end is told when it is back."""
-    job, plan = work.start(COPY)
     kubelet = work.cluster.servers["kubelet"]
+    job, plan = work.start(COPY)
     kubelet.kill()
     try:
         eventually("the result", lambda: work.bench.results(plan)[0])
@@ -97,6 +97,7 @@ def test_a_kubelet_that_is_away_for_a_while(work: Work) -> None:
 
 def test_a_real_agent_is_killed(work: Work) -> None:
     """Its container is started again in the same pod and goes on."""
+    work.cluster.ours("its processes are not on this machine")
     job, plan = work.start(COPY)
     (pod,) = work.pods(job)
     (pid,) = agents(str(pod["metadata"]["uid"]))
