@@ -52,5 +52,6 @@ def _ask(titles: list[str]) -> None:
     if not sys.stdin.isatty():
         raise UsageError("this deletes objects of a cluster", hint="say --yes")
     print(printable("\n".join(titles)))
-    if input("delete all of these? [y/N] ").strip().lower() not in ("y", "yes"):
+    print("delete all of these? [y/N] ", end="", flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):  # nothing at all, too
         raise UsageError("nothing was deleted")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import pty
 import subprocess
 import sys
 import threading
@@ -322,6 +324,19 @@ def test_stages_may_have_a_login_that_cannot_push(site: Site, tmp_path: Path) ->
     builds = tomllib.loads(config["data"]["controller.toml"])["builds"]
     assert (builds["push_secret"], builds["pull_secret"]) == ("gitdata-registry", "gitdata-registry-pull")
     assert "give --registry-login too" in site.deploy(*logins[2:], code=2)
+
+
+@pytest.mark.parametrize("answer", [b"n\n", b"\x04"], ids=["no", "end of input"])
+def test_who_does_not_say_yes_keeps_everything(deployed: Site, answer: bytes) -> None:
+    ours, theirs = pty.openpty()
+    os.write(ours, answer)
+    words = [sys.executable, "-m", "gitdata", "undeploy", "--kubeconfig", str(deployed.cluster.kubeconfig)]
+    done = subprocess.run([*words, *deployed.places], stdin=theirs, capture_output=True, text=True, check=False)
+    os.close(ours)
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (2, "gitdata: nothing was deleted\n")
+    assert f"deployment {deployed.name}-system/gitdata-controller" in done.stdout
+    assert "Deployment" in {o["kind"] for o in deployed.objects() if deployed.cluster.api.get(path_of(o))}
 
 
 def test_what_is_not_gitdatas_is_not_touched(site: Site) -> None:
