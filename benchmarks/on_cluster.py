@@ -58,7 +58,7 @@ class Installation:
         spec = {
             "pipeline": {"name": name},
             "transform": {"image": self.cluster.base, "cmd": cmd},
-            "input": {"pfs": {"repo": name, "glob": glob}},
+            "input": {"pfs": {"repo": f"{name}-in", "glob": glob}},
             **more,
         }
         self.lab.work.write(f"stages/{name}.json", json.dumps(spec))
@@ -77,7 +77,7 @@ def push_to_pod(at: Installation, repeat: int) -> dict[str, float]:
     at.stage("quick", "true")
     first, whole = [], []
     for number in range(repeat + 1):
-        at.lab.work.write(f"quick/{number}", str(number))
+        at.lab.work.write(f"quick-in/{number}", str(number))
         commit = at.lab.work.commit(f"file {number}")
         before = {pod["metadata"]["uid"] for pod in at.pods()}
         begun = time.perf_counter()
@@ -96,7 +96,7 @@ def stage_and_job(at: Installation, repeat: int) -> dict[str, float]:
     at.stage("slow", *command)
     stages, jobs = [], []
     for number in range(repeat):
-        at.lab.work.write("slow/file", str(number))
+        at.lab.work.write("slow-in/file", str(number))
         commit = at.lab.work.commit(f"slow {number}")
         begun = time.perf_counter()
         at.lab.work.git("push", "--quiet", "origin", "HEAD:refs/heads/main")
@@ -122,7 +122,7 @@ def inside_a_pod(at: Installation) -> dict[str, float]:
     """Milliseconds a datum of a command that does nothing, from the first one's start to the last one's end."""
     at.stage("many", "true", parallelism_spec={"constant": 1})
     for number in range(DATUMS):
-        at.lab.work.write(f"many/{number:04d}", str(number))
+        at.lab.work.write(f"many-in/{number:04d}", str(number))
     at.published(at.lab.push("many datums"))
     store = scale.open_remote(at.remote, at.s3)
     spans = []

@@ -198,7 +198,8 @@ def _statement(
         started=started,
         finished=finished,
         tries=plan.stage.datum_tries,
-        workers=site.executor.workers(plan.stage),
+        # Not what the nodes of a moment made of a coefficient: two controllers write the same record.
+        workers=0 if plan.stage.parallelism.coefficient_milli is not None else max(1, plan.stage.parallelism.constant),
     )
 
 

@@ -43,9 +43,9 @@ class Live:
             key = live_key(self._site.zone, job)
             try:
                 if status is None or status.state in ("succeeded", "failed"):
-                    del self._jobs[job]
                     self._site.store.delete(key)
                     remove_shards(self._site.store, self._site.zone, job)
+                    del self._jobs[job]
                 else:
                     self._site.store.write(key, self._body(plan, status))
             except GitdataError:

@@ -81,7 +81,6 @@ class Executor(Protocol):
         known: the environment id under which an earlier commit ran the same image text: a reference keeps it, so that
         a tag that moved recomputes nothing.
 
-
         Raises InvalidInputError if the image, the user or a secret of the stage cannot be had here,
         MachineError if this machine lacks what any job needs.
         """

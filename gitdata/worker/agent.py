@@ -103,8 +103,10 @@ def _work(work: Path, env: Mapping[str, str], launched: Launched, stop: threadin
         segments.add(error.result)
         raise
     finally:
-        segments.flush()
-        live.close(keep=not stop.is_set())
+        try:
+            segments.flush()
+        finally:
+            live.close(keep=not stop.is_set())
     # The pod's last words, which the executor adds up for people.
     words = json.dumps({**counts, "down": runner.stager.bytes_down, "up": runner.outputs.bytes_up})
     return (FAILED_FOR_GOOD if counts["failed"] else 0), words
