@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gitdata.backends.kube import Cluster, Kube
-from gitdata.backends.registry import Registries, read_logins, resolve
+from gitdata.backends.registry import NoImageError, Registries, read_logins, resolve
 from gitdata.commands.places import add_places, places_of
 from gitdata.commands.terminal import printable, say
 from gitdata.controller.config import Settings, read_settings, read_toml
@@ -204,7 +204,13 @@ def _pinned(args: argparse.Namespace, settings: Settings, which: str) -> str:
         logins=read_logins(logins) if logins else None,
         platform=settings.images.platform,
     )
-    return resolve(given or system_reference(prefix, which, platform=settings.images.platform), asked).pinned
+    try:
+        return resolve(given or system_reference(prefix, which, platform=settings.images.platform), asked).pinned
+    except NoImageError as error:
+        if given:
+            raise
+        push = f"gitdata images push --system --registry {prefix}"
+        raise InvalidInputError(error.message, hint=f"build and push this version of it: {push}") from error
 
 
 def _variable(name: str | None) -> str:

@@ -133,7 +133,9 @@ def test_the_systems_own_images_are_built_pushed_and_what_deploy_pins(
         for name, value in env.items():
             monkeypatch.setenv(name, value)
         built = gitdata("images", "build", "--system", "--config", config).stdout.splitlines()
-        assert "no such image" in gitdata(*deploy, code=4).stderr, "build pushes nothing"
+        refused = gitdata(*deploy, code=4).stderr
+        assert "no such image" in refused, "build pushes nothing"
+        assert "gitdata images push --system" in refused
         pushed = gitdata("images", "push", "--system", "--config", config).stdout.splitlines()
     assert [line.partition("@")[0] for line in pushed] == built
     pinned = {}
