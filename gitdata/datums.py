@@ -8,7 +8,7 @@ whatever order its entries arrive. What a glob means is in ``gitdata.globs``.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from math import prod
 from operator import attrgetter, itemgetter
@@ -31,16 +31,27 @@ def enumerate_datums(stage_key: str, expression: Input, listings: Mapping[str, L
     Raises InvalidInputError for a bad glob, for a path that is not valid Unicode and for more than
     MAX_DATUMS.
     """
-    pieces: dict[int, bytes] = {}  # an input that stands in many datums of a cross is put into bytes once
+    combinations = _combinations(expression, listings)
+    if isinstance(expression, PfsInput):
+        bodies: Iterable[list[bytes]] = ([_bytes(one)] for (one,) in combinations)
+    else:
+        bodies = _shared(combinations)
     found: dict[str, Datum] = {}
-    for inputs in _combinations(expression, listings):
-        for one in inputs:
-            if id(one) not in pieces:
-                pieces[id(one)] = _bytes(one)
-        name = datum_id_of(stage_key, [pieces[id(one)] for one in inputs])
+    for inputs, body in zip(combinations, bodies, strict=True):
+        name = datum_id_of(stage_key, body)
         if name not in found:
             found[name] = Datum(name, inputs)
     return list(found.values())
+
+
+def _shared(combinations: Iterable[tuple[DatumInput, ...]]) -> Iterator[list[bytes]]:
+    """The bytes of each combination's inputs; one that stands in many of a cross is put into bytes once."""
+    pieces: dict[int, bytes] = {}
+    for inputs in combinations:
+        for one in inputs:
+            if id(one) not in pieces:
+                pieces[id(one)] = _bytes(one)
+        yield [pieces[id(one)] for one in inputs]
 
 
 def _bytes(one: DatumInput) -> bytes:

@@ -89,7 +89,8 @@ def parse_dir(data: bytes, name: str) -> Listing:
         raise InvalidInputError(f"{name}: not a directory listing: {error}") from error
     if not isinstance(items, list):
         raise InvalidInputError(f"{name}: not a directory listing: no JSON array")
-    listing = []
+    listing, last = [], ""
+    same = json.dumps(items).encode() == data
     for item in items:
         if not isinstance(item, dict) or item.keys() != {"md5", "relpath"}:
             raise InvalidInputError(f"{name}: an entry has other keys than md5 and relpath")
@@ -97,8 +98,10 @@ def parse_dir(data: bytes, name: str) -> Listing:
         if not isinstance(path, str) or not isinstance(oid, str) or not _MD5.fullmatch(oid):
             raise InvalidInputError(f"{name}: an entry's path or md5 is malformed: {str(item)[:200]}")
         listing.append(Entry(path, oid))
+        same = same and last <= path and next(iter(item)) == "md5"
+        last = path
     try:
-        same = dump_dir(listing) == data
+        check_paths([entry.path for entry in listing])
     except InvalidInputError as error:
         raise InvalidInputError(f"{name}: {error.message}") from error
     if not same:
