@@ -34,8 +34,8 @@ from gitdata.executors.kubernetes_deploy import (
     Places,
     Wanted,
     configuration,
-    redacted,
     render,
+    without_keys,
 )
 from gitdata.executors.kubernetes_doctor import check_server
 from gitdata.executors.kubernetes_secrets import check_git_url, git_secret, registry_secret, store_keys, store_options
@@ -86,8 +86,8 @@ def run(args: argparse.Namespace) -> int:
     objects = render(load(share("k8s-jobs"), laptop=args.laptop, builds=builds), wanted)
     if args.dry_run:
         if not args.show_secrets:
-            sys.stdout.write("# Keys are left out; --show-secrets prints them too.\n")
-        sys.stdout.write(dump_manifests(objects if args.show_secrets else redacted(objects)))
+            sys.stdout.write("# Secrets are left out; --show-secrets prints them too.\n")
+        sys.stdout.write(dump_manifests(objects if args.show_secrets else without_keys(objects)))
         return 0
     kube = Kube(Cluster(places.system, args.kubeconfig, args.context))
     check_server(kube)

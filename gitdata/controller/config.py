@@ -38,7 +38,7 @@ _SIZES = dict.fromkeys(("cpu", "memory", "disk", "agent_cpu", "agent_memory", "m
 _FORMS: Mapping[str, Mapping[str, tuple[str, str, str]]] = {  # what else a text must be: form, its name, an example
     "builds": {**_SIZES, "namespace": _PLACE},
     "images": {"platform": _PLATFORM, "registry": _REGISTRY},
-    "kubernetes": {**_SIZES, "namespace": _PLACE, "platform": _PLATFORM},
+    "kubernetes": {**_SIZES, "namespace": _PLACE},
 }
 
 

@@ -27,7 +27,6 @@ CONFIG, NAMESPACES, OWNER = "gitdata.dev/config", "gitdata.dev/namespaces", "git
 CONTROLLER = "gitdata-controller"
 STORE, GIT, MAIL, REGISTRY = "gitdata-store", "gitdata-git", "gitdata-mail", "gitdata-registry"
 PULL = "gitdata-registry-pull"  # beside the login that pushes, for what a Dockerfile's commands may be able to read
-DOCKER_KEY = ".dockerconfigjson"
 
 _NEEDS = {STORE: (SYSTEM, JOBS, BUILDS), GIT: (SYSTEM,), MAIL: (SYSTEM,), REGISTRY: (SYSTEM, JOBS, BUILDS)}
 _ORDER = (
@@ -192,13 +191,6 @@ def store_rule(endpoint: str, cidrs: Sequence[str] = ()) -> Object:
     return {"to": [{"ipBlock": {"cidr": f"{address}/{address.max_prefixlen}"}}], "ports": ports}
 
 
-def redacted(objects: Iterable[Object]) -> list[Object]:
-    """The same with nothing in the Secrets."""
-    shown = []
-    for o in copy.deepcopy(list(objects)):
-        if o["kind"] == "Secret":
-            o["data"] = {
-                key: base64.b64encode(b"{}" if key == DOCKER_KEY else b"redacted").decode() for key in o["data"]
-            }
-        shown.append(o)
-    return shown
+def without_keys(objects: Iterable[Object]) -> list[Object]:
+    """What anybody may read, and apply: Secrets that are there stay as they are."""
+    return [o for o in objects if o["kind"] != "Secret"]

@@ -276,7 +276,9 @@ def test_what_is_left_out_the_next_time_is_deleted_and_nothing_else(site: Site, 
     auth = base64.b64encode(b"me:it").decode()
     login.write_text(json.dumps({"auths": {"registry.example": {"auth": auth}}}))
     site.deploy("--registry-login", login)
-    before = load_yaml_documents(site.deploy("--dry-run", "--registry-login", login).encode(), "dry run")
+    before = load_yaml_documents(
+        site.deploy("--dry-run", "--show-secrets", "--registry-login", login).encode(), "dry run"
+    )
     jobs = f"{site.name}-jobs"
     api.create(f"/api/v1/namespaces/{jobs}/secrets", {"metadata": {"name": "mine"}})
     job = GOLDEN["plain"]()
@@ -285,7 +287,10 @@ def test_what_is_left_out_the_next_time_is_deleted_and_nothing_else(site: Site, 
     api.create(f"/apis/batch/v1/namespaces/{jobs}/jobs", job)
     config = tmp_path / "controller.toml"
     config.write_text('[images]\nbuilder = "buildah"\n')
-    now = [path_of(o) for o in load_yaml_documents(site.deploy("--dry-run", "--config", config).encode(), "dry run")]
+    now = [
+        path_of(o)
+        for o in load_yaml_documents(site.deploy("--dry-run", "--show-secrets", "--config", config).encode(), "dry run")
+    ]
     said = site.deploy("--config", config)
     gone = [o for o in before if path_of(o) not in now]
     kinds = {"NetworkPolicy", "Role", "RoleBinding", "Secret", "ServiceAccount", "Namespace"}
