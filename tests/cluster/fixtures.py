@@ -9,29 +9,31 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from cluster import borrowed
 from cluster.testbed import CannotRunError, Cluster, Tier, running
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """With pytest-xdist, tests of a group go to one worker."""
-    if getattr(config.option, "dist", "no") == "load":
-        config.option.dist = "loadgroup"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker has all tests with real pods, as a machine has one such cluster; one each folder's tests of a lesser
-    tier, so that few clusters are started and none is waited for.
+class _FewClusters(LoadScopeScheduling):
+    """One worker has every file that may want real pods, as a machine has one such cluster; one has the faults, which
+    mostly wait; all other tests go anywhere.
     """
-    for item in items:
-        names = getattr(item, "fixturenames", ())
-        if "node_cluster" in names:
-            item.add_marker(pytest.mark.xdist_group("node"))
-        elif "control_cluster" in names or "api_cluster" in names:
-            item.add_marker(pytest.mark.xdist_group(f"cluster {item.path.parent.name}"))
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        if "faults/" in path and "real_pods" not in path:
+            return "faults"
+        return "pods" if any(word in path for word in ("cluster", "kubernetes", "e2e/")) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """With pytest-xdist, so that each cluster is started once."""
+    return _FewClusters(config, log) if config.getoption("dist") == "load" else None
 
 
 _WHY = (

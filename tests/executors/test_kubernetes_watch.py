@@ -181,10 +181,12 @@ def test_a_watch_that_ends_at_once_is_not_taken_for_one_that_hears(server: Watch
 
 def test_close_ends_it_at_once(server: Watched, bell: Doorbell) -> None:
     server.play = [hold]
+    others = set(threading.enumerate())
     bell.start()
     until(lambda: bell.healthy)
     bell.close()
-    until(lambda: not any(t.name.startswith("watch of") and t.is_alive() for t in threading.enumerate()))
+    mine = [t for t in set(threading.enumerate()) - others if t.name.startswith("watch of")]
+    until(lambda: not any(t.is_alive() for t in mine))
     assert not bell.healthy
 
 
