@@ -13,7 +13,7 @@ from gitdata.model import Datum, DatumResult
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", help="a job of `gitdata job list`, or the beginning of its name")
+    parser.add_argument("job", help="a job of `gitdata job list`, the beginning of its name, or a stage: its newest")
     parser.add_argument("--json", action="store_true")
     add_zone_option(parser)
 

@@ -15,7 +15,7 @@ from gitdata.model import Datum
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", help="a job of `gitdata job list`, or the beginning of its name")
+    parser.add_argument("job", help="a job of `gitdata job list`, the beginning of its name, or a stage: its newest")
     parser.add_argument("--datum", default="", metavar="ID", help="only datums whose id begins so")
     parser.add_argument("--failed", action="store_true", help="only datums that failed")
     parser.add_argument("--json", action="store_true")

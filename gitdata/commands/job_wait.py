@@ -12,9 +12,10 @@ import time
 from gitdata.commands.plan import COLOURS
 from gitdata.commands.sites import branch_of
 from gitdata.commands.terminal import print_json, print_table, say
+from gitdata.controller.jobs import job_of
 from gitdata.controller.visit import describe, is_published, remote_tip
 from gitdata.data.repository import Repository
-from gitdata.errors import BusyError, NotARepositoryError, RemoteError, RunFailedError
+from gitdata.errors import BusyError, GitdataError, NotARepositoryError, RemoteError, RunFailedError
 
 _POLL_SECONDS = 0.5
 _LONGEST_PAUSE = 10.0
@@ -25,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-b", "--branch", help="default: the current branch")
     parser.add_argument("--timeout", type=float, default=0, metavar="SECONDS", help="0 (default): no limit")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("-r", "--remote", metavar="NAME", help="the data remote, by its name in .dvc/config")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,7 +60,17 @@ def run(args: argparse.Namespace) -> int:
         rows = ((n, s) for n, (s, _, _) in found.stages.items())
         print_table(("STAGE", "STATE"), rows, COLOURS)
         say(found.error or f"outputs of {found.source[:12]}: gitdata/{branch} at {tip[:12]}")
-        for name in (name for name, (state, _, _) in found.stages.items() if state == "failed"):
-            say(f"{name} failed: `gitdata job logs --failed {name}` shows what its command said")
+        for name, (state, run_key, result) in found.stages.items():
+            if state == "failed":
+                say(f"{name} failed: {_reason(repository, args.remote, run_key, result)}")
     failed = found.error or any(state != "success" for state, _, _ in found.stages.values())
     return RunFailedError.exit_code if failed else 0
+
+
+def _reason(repository: Repository, remote: str | None, run_key: str, result: str) -> str:
+    """Why a stage failed and where to read on, as far as the data remote tells it."""
+    try:
+        job = job_of(repository.remote(remote), "main", run_key, result)
+    except GitdataError:  # the answer of this command comes from git alone
+        return "see `gitdata job list`"
+    return f"{job.message or 'see its log'}\n  `gitdata job logs --failed {job.id}` shows what its commands said"

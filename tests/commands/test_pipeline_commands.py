@@ -102,13 +102,15 @@ def test_a_failed_stage_is_seen_waited_for_and_retried(lab: Lab, gitdata: Progra
     lab.push("broken")
     lab.settle()
     waited = gitdata("job", "wait", cwd=work, check=False)
-    assert (waited.returncode, "gitdata job logs --failed all" in waited.stderr) == (9, True)
+    assert (waited.returncode, "`sh -e` ended with 3: no good" in waited.stderr) == (9, True), waited.stderr
+    assert "gitdata job logs --failed all-" in waited.stderr
     assert "no good" in gitdata("job", "logs", "--failed", "all", cwd=work).stdout
     assert gitdata("job", "retry", "upper", cwd=work, check=False).returncode == 5
     gitdata("job", "retry", "all", cwd=work)
     assert lab.started(lab.settle()) == ["all"]
     rows = json.loads(gitdata("job", "list", "--json", "--stage", "all", cwd=work).stdout)
     assert [row["id"][-2:] for row in rows] == ["-2", "-1"]
+    assert gitdata.json("job", "inspect", "all", cwd=work)["id"] == rows[0]["id"], "of a stage its newest"
 
 
 def test_run_does_the_working_tree_without_a_push(lab: Lab, gitdata: Program) -> None:

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -52,10 +52,14 @@ def follow(text: str, cluster: Cluster, env: Mapping[str, str], place: Path) -> 
         command = ["bash", "-euxc", text]
         done = subprocess.run(command, cwd=place, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
     if done.returncode:
-        for words in (["get", "pods,jobs", "-A"], ["-n", "gitdata-system", "logs", "deployment/gitdata-controller"]):
-            with transcript.open("a") as file, suppress(TestbedError):
-                file.write(cluster.kubectl(*words))
-        raise AssertionError(transcript.read_text()[-10_000:])
+        asked = (["get", "pods,jobs", "-A"], ["get", "events", "-A"])
+        for words in (*asked, ["-n", "gitdata-system", "logs", "deployment/gitdata-controller"]):
+            with transcript.open("a") as file:
+                try:
+                    file.write(cluster.kubectl(*words))
+                except TestbedError as error:
+                    file.write(f"{words}: {error}\n")
+        raise AssertionError(transcript.read_text()[-20_000:])
 
 
 def big_images(registry: str, options: tuple[str, ...], env: Mapping[str, str], place: Path) -> None:
