@@ -46,12 +46,15 @@ class Progress:
     """What the loop remembers of one branch; all of it may be forgotten.
 
     commit: in progress. settled: (source tip, output tip) last found to need nothing. seen: stage -> last line said.
-    told: the commit that was named last. refusals, reason: of its push, in a row. pause_until: on the monotonic clock.
+    wish: of the commit in progress, made over the output tip ``wished``. told: the commit that was named last.
+    refusals, reason: of its push, in a row. pause_until: on the monotonic clock.
     """
 
     commit: str = ""
     settled: tuple[str, str | None] | None = None
     seen: dict[str, str] = field(default_factory=dict)
+    wish: Wish | None = None
+    wished: str | None = None
     told: str = ""
     refusals: int = 0
     reason: str = ""
@@ -147,15 +150,7 @@ class Controller:
             if memory.told != commit:
                 self.say(f"{branch}: {commit[:12]} {self.site.git.commit(commit).subject}")
             memory.told = commit
-        previous = generated_pointers(self.site.git, output)
-        wish = Wish(
-            commit,
-            branch,
-            preferred={name: str(pointer.meta.get("result", "")) for name, pointer in previous.items()},
-            pinned=pinned_images(self.site.git, output, previous),
-            retried=frozenset(request.target for request in mine.values()),
-            default_branch=self.default,
-        )
+        wish = self._wish(memory, branch, output, frozenset(request.target for request in mine.values()))
         survey = self.driver.advance(wish)
         self._tell(memory, survey)
         wanted |= {plan.job for plan in survey.plans.values() if plan.state == "run"}
@@ -167,6 +162,24 @@ class Controller:
         if self._publish(memory, survey, mine):
             return commit != tip
         return self._refused(memory, branch)
+
+    def _wish(self, memory: Progress, branch: str, output: str | None, retried: frozenset[str]) -> Wish:
+        """What is wanted of the commit in progress; made anew only when something of it has changed."""
+        known = memory.wish
+        asked = (memory.commit, retried, self.default)
+        if known and memory.wished == output and (known.commit, known.retried, known.default_branch) == asked:
+            return known
+        previous = generated_pointers(self.site.git, output)
+        memory.wished = output
+        memory.wish = Wish(
+            memory.commit,
+            branch,
+            preferred={name: str(pointer.meta.get("result", "")) for name, pointer in previous.items()},
+            pinned=pinned_images(self.site.git, output, previous),
+            retried=retried,
+            default_branch=self.default,
+        )
+        return memory.wish
 
     def _refused(self, memory: Progress, branch: str) -> bool:
         """After a refused push: whether another controller may have been quicker, so that it is worth waiting for."""
