@@ -31,7 +31,6 @@ from gitdata.executors.live import LiveReader
 from gitdata.model import Environment, JobStatus, Stage
 
 _KEEP_SECONDS = 3600  # a finished Job whose result is published
-_LOG_LINES = 1000  # of each pod
 
 
 class KubernetesExecutor:
@@ -157,14 +156,6 @@ class KubernetesExecutor:
     def jobs(self) -> dict[str, JobStatus]:
         found = {name: self._look.status(name, job) for name, job in self._look.jobs().items()}
         return {**found, **self._images.all_waiting(), **self._look.ended}
-
-    def log(self, name: str) -> bytes:
-        """What the commands of a job's pods have printed so far, the last of it; of pods that are gone nothing."""
-        found = []
-        for pod in self._kube.find("pods", labels=f"{OF_JOB}={name}"):
-            with suppress(KubeError):  # its container has not begun, or its node is gone
-                found.append(self._kube.log(pod["metadata"]["name"], "user", lines=_LOG_LINES))
-        return b"".join(found)
 
     def cancel(self, name: str) -> None:
         if self._images.drop(name):

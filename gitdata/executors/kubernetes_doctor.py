@@ -25,7 +25,6 @@ OLDEST = (1, 33)
 RIGHTS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("batch", "jobs"): ("create", "get", "list", "watch", "patch", "delete"),
     ("", "pods"): ("list", "watch"),
-    ("", "pods/log"): ("get",),
     ("", "events"): ("list",),
 }
 BUILD_RIGHTS: Mapping[tuple[str, str], tuple[str, ...]] = {

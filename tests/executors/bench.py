@@ -18,6 +18,7 @@ from gitdata.backends.objects import ObjectStore
 from gitdata.backends.stores import open_store
 from gitdata.datums import enumerate_datums
 from gitdata.executors.base import Executor, Job
+from gitdata.executors.live import read_shards
 from gitdata.formats.dvc import object_key
 from gitdata.formats.index import parse_index
 from gitdata.formats.keys import datum_prefix, log_key, plan_key
@@ -121,6 +122,10 @@ class Bench:
         keys = [info.key for info in self.store.list(datum_prefix("main", plan.stage_key))]
         found = [r for key in keys for r in parse_index(self.store.read(key)).results]
         return [r for r in found if r.job == plan.job], len(keys)
+
+    def printed(self, job: Job) -> str:
+        """What the commands that run now have printed, as people see it from other machines."""
+        return "".join(shard.tail for shard in read_shards(self.store, job.zone, job.name).values())
 
     def wait(self, executor: Executor, name: str, until: Callable[[], bool] | None = None) -> JobStatus:
         """Wait until the job has ended, or until something is so."""

@@ -47,11 +47,12 @@ def test_an_ordinary_user_without_credentials(executor: KubernetesExecutor, benc
     assert sum("No such file or directory" in line for line in lines) == 2
 
 
-def test_the_log_while_it_runs(executor: KubernetesExecutor, bench: Bench) -> None:
+def test_what_it_prints_while_it_runs(executor: KubernetesExecutor, bench: Bench) -> None:
     plan = bench.plan(executor, bench.stage("echo hello; sleep 60"), {"in": bench.input({"a": b""})})
     job = bench.job(plan)
     executor.start(job, bench.git)
-    bench.wait(executor, job.name, until=lambda: executor.log(job.name) == b"hello\n")
+    status = bench.wait(executor, job.name, until=lambda: bench.printed(job) == "hello\n")
+    assert status.state == "running"
     executor.cancel(job.name)
 
 

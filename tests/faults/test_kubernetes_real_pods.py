@@ -34,7 +34,7 @@ class Work:
         plan = self.bench.plan(self.executor, self.bench.stage(script, **more), {"in": self.bench.input({"a": b"one"})})
         job = self.bench.job(plan)
         self.executor.start(job, self.bench.git)
-        eventually("the command", lambda: b"begun" in self.executor.log(job.name))
+        eventually("the command", lambda: "begun" in self.bench.printed(job))
         return job, plan
 
     def end(self, job: Job, plan: RunPlan) -> DatumResult:
