@@ -1,4 +1,7 @@
-"""A company's proxy: the one way out for builds in pods, whose network ends at this machine. CONNECT only."""
+"""A company's proxy: the one way out for builds in pods, whose network ends at this machine.
+
+It goes the way that this machine goes itself: through the machine's own proxy, where there is one.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +10,44 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from socketserver import StreamRequestHandler, ThreadingTCPServer
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 
 class _Handler(StreamRequestHandler):
     def handle(self) -> None:
-        method, target, _ = self.rfile.readline(4096).decode(errors="replace").split(" ", 2)
-        while self.rfile.readline(4096).strip():
-            pass
-        host, _, port = target.rpartition(":")
-        if method != "CONNECT":
-            self.wfile.write(b"HTTP/1.1 405 Only CONNECT\r\n\r\n")
-            return
+        method, target, version = self.rfile.readline(65536).decode("latin-1").split(" ", 2)
+        fields = list(iter(self.rfile.readline, b"\r\n"))
+        url = urlsplit(f"//{target}" if method == "CONNECT" else target)
         try:
-            far = socket.create_connection((host.strip("[]"), int(port)), timeout=30)
+            far, direct = _connection(url.hostname or "", url.port or 80, "https" if method == "CONNECT" else "http")
         except (OSError, ValueError):
             self.wfile.write(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
             return
         with far:
-            far.settimeout(None)
-            self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            if method == "CONNECT" and direct:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            else:
+                if direct:
+                    target = url._replace(scheme="", netloc="").geturl() or "/"
+                kept = [f for f in fields if not f.lower().startswith((b"proxy-", b"connection:"))]
+                closing = [] if method == "CONNECT" else [b"Connection: close\r\n"]
+                far.sendall(b"".join([f"{method} {target} {version}".encode("latin-1"), *kept, *closing, b"\r\n"]))
             back = threading.Thread(target=_pour, args=(far, self.connection), daemon=True)
             back.start()
             _pour(self.connection, far)
             back.join()
+
+
+def _connection(host: str, port: int, scheme: str) -> tuple[socket.socket, bool]:
+    """To the host, or to the machine's own proxy for it; and whether it is the host."""
+    via = None if proxy_bypass(host) else getproxies().get(scheme)
+    if via:
+        place = urlsplit(via)
+        host, port = place.hostname or "", place.port or 80
+    far = socket.create_connection((host, port), timeout=30)
+    far.settimeout(None)
+    return far, not via
 
 
 def _pour(source: socket.socket, target: socket.socket) -> None:
