@@ -141,26 +141,30 @@ def _merge(site: Site, results: Sequence[DatumResult]) -> Outcome:
 
 
 def _write_pack(site: Site, facts: Facts, plan: StagePlan, done: Sequence[DatumResult]) -> None:
-    """The new datums of the run as one pack in place of their segments; small packs are merged into it."""
-    if not done:
-        return
-    ids = {r.datum for r in done}
+    """The new datums of the run as one pack in place of their segments; small packs are merged into it.
+
+    What another controller, or one that was killed, has packed already is not packed again.
+    """
     objects = facts.index_objects(plan.stage_key)
     sizes = {i.key.rsplit("/", 1)[1]: i for i in site.store.list(datum_prefix(site.zone, plan.stage_key))}
     named = {name for o in objects.values() for name in o.replaces}
-    segments = [
-        name
-        for name, o in objects.items()
-        if name in sizes and name.startswith("seg-") and all(r.datum in ids for r in o.results)
-    ]
     packs = sorted(
         (name for name in sizes if name.startswith("pack-") and name not in named and name in objects),
         key=lambda name: (sizes[name].modified, name),
         reverse=True,
     )
-    count = choose_merge([len(done), *(len(objects[name].results) for name in packs)]) - 1
+    packed = {(r.datum, r.job) for name in packs for r in objects[name].results}
+    new = {r.datum: r for r in done if (r.datum, r.job) not in packed}
+    if not new:
+        return
+    segments = [
+        name
+        for name, o in objects.items()
+        if name in sizes and name.startswith("seg-") and all(r.datum in new for r in o.results)
+    ]
+    count = choose_merge([len(new), *(len(objects[name].results) for name in packs)]) - 1
     merged = packs[: max(0, count)]
-    results = {r.datum: r for name in reversed(merged) for r in objects[name].results} | {r.datum: r for r in done}
+    results = {r.datum: r for name in reversed(merged) for r in objects[name].results} | new
     replaced = sorted({*segments, *merged, *(n for name in merged for n in objects[name].replaces)})
     data = dump_pack(plan.stage_key, [results[id] for id in sorted(results)], replaced)
     site.store.write(index_key(site.zone, plan.stage_key, f"pack-{sha256(data)}"), data)

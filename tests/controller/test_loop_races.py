@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -109,3 +110,22 @@ def test_a_cancelled_job_that_is_wanted_again_is_no_failed_attempt(lab: Lab) -> 
     started = [line.split(": ")[1] for line in lab.log if ": start " in line]
     assert len(started) == 2
     assert len(set(started)) == 1
+
+
+def test_what_another_controller_packed_is_not_packed_again(lab: Lab) -> None:
+    lab.work.write("in/b", "two")
+    first = lab.push("two")
+    lab.settle()
+    lab.work.write("in/c", "three")
+    lab.push("three")  # its datum goes into one pack with the others
+    lab.settle()
+    packs = {info.key for info in lab.store.list("gitdata/v1/main/datums/") if "pack-" in info.key}
+    assert len(packs) == 2
+    for info in list(lab.store.list("gitdata/v1/main/runs/")):  # it was killed before it recorded the run
+        record = json.loads(lab.store.read(info.key))
+        if record["kind"] == "result" and record["commit"] != first:
+            (lab.root / "data" / info.key).unlink()
+    lab.origin.run("update-ref", "refs/heads/gitdata/main", "refs/heads/gitdata/main~1")
+    assert lab.started(lab.settle()) == []
+    assert lab.states() == {"copy": "success"}
+    assert {info.key for info in lab.store.list("gitdata/v1/main/datums/") if "pack-" in info.key} == packs

@@ -261,7 +261,12 @@ class ClusterLab(Lab):
         states = self.states(branch)
         made = [name for name, state in states.items() if state == "success"]
         assert len(lines) == len(set(lines)) >= len(made), lines
-        assert not [datum for datum, count in self.results().items() if count > 1]
+        assert not [datum for datum, count in self.results().items() if count > 1], self.index()
+
+    def index(self) -> dict[str, Any]:
+        """What each object of the datum index says, as text for people."""
+        keys = [info.key for info in self.store.list("gitdata/v1/main/datums/")]
+        return {key: self.store.read(key).decode(errors="replace") for key in keys}
 
     def results(self) -> Counter[str]:
         """Datum id -> how many results of it count: those in packs that no pack replaces, and in segments beside."""
