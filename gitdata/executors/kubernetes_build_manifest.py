@@ -33,6 +33,7 @@ DIGEST_FILE = "/dev/termination-log"
 _NAME = 24  # hex characters: 96 bits
 _CAPABILITIES = ("SETUID", "SETGID", "SETFCAP")
 _DOCKER_KEY = ".dockerconfigjson"
+_REGISTRIES = {"key": "registries.conf", "path": "registries.conf"}  # a file of another name may be no TOML
 _SETTINGS_FOLDER, _LOGIN_FOLDER = "/etc/gitdata/build", "/etc/gitdata/login"
 
 
@@ -42,8 +43,8 @@ class BuildSettings:
 
     namespace: where builds run. service_account: whose pods they are, "" for the default one. push_secret,
     pull_secret: Secrets (kubernetes.io/dockerconfigjson) there with the login for folder images, and for the images
-    that they start from; "" for none. config_map: one there, if it exists, whose files ``*.conf`` are buildah's
-    registries.conf.d; all of its files are in /etc/gitdata/build, and certificates there are trusted.
+    that they start from; "" for none. config_map: one there, if it exists, whose file registries.conf is a part of
+    buildah's registries.conf.d; all of its files are in /etc/gitdata/build, and certificates there are trusted.
     cpu, memory, disk: of a build. storage: buildah's driver; ``vfs`` where user namespaces may not mount an overlay.
     keep_seconds: how long a Job that has ended is kept. poll_seconds: how often it is looked at.
     """
@@ -126,6 +127,10 @@ def _pod(
             {"name": "fetched", "emptyDir": {"sizeLimit": settings.disk}},
             {"name": "storage", "emptyDir": {"sizeLimit": settings.disk}},
             {"name": "settings", "configMap": {"name": settings.config_map, "optional": True}},
+            {
+                "name": "registries",
+                "configMap": {"name": settings.config_map, "optional": True, "items": [_REGISTRIES]},
+            },
             *(
                 {"name": f"login-{name}", "secret": {"secretName": secret, "defaultMode": 0o400}}
                 for name, secret in ((BUILD, settings.pull_secret), (PUSH, settings.push_secret))
@@ -182,7 +187,7 @@ def _buildah(name: str, words: list[str], login: str, settings: BuildSettings, i
         {"name": "storage", "mountPath": "/var/tmp", "subPath": "vartmp"},
         {"name": "storage", "mountPath": "/tmp", "subPath": f"tmp-{name}"},
         {"name": "storage", "mountPath": "/run", "subPath": f"run-{name}"},
-        {"name": "settings", "mountPath": "/etc/containers/registries.conf.d", "readOnly": True},
+        {"name": "registries", "mountPath": "/etc/containers/registries.conf.d", "readOnly": True},
         {"name": "settings", "mountPath": _SETTINGS_FOLDER, "readOnly": True},
     ]
     if name == BUILD:

@@ -107,7 +107,7 @@ def installation(node_cluster: Cluster, pod_s3: S3, tmp_path: Path) -> Iterator[
         big_images(f"{registry.pod_host}/team", options, storage, tmp_path / "big")
         node_cluster.namespace("gitdata-builds", "privileged")
         files = {"pip.conf": (tmp_path / "pip.conf").read_text(), "ca.crt": AUTHORITIES.read_text()}
-        files["registry.conf"] = registries_conf(registry.pod_host)
+        files["registries.conf"] = registries_conf(registry.pod_host)
         node_cluster.api.create(
             "/api/v1/namespaces/gitdata-builds/configmaps", {"metadata": {"name": "gitdata-build"}, "data": files}
         )

@@ -254,7 +254,8 @@ def test_a_folder_is_built_pushed_and_runs(
     space = node_cluster.namespace(f"builds-{uuid4().hex[:8]}", "privileged")
     place, api = f"/api/v1/namespaces/{space}", node_cluster.api
     conf = registries_conf(registry.pod_host).split("\n", 1)[1]  # a part of a folder may not name the search list
-    api.create(f"{place}/configmaps", {"metadata": {"name": "gitdata-build"}, "data": {"testbed.conf": conf}})
+    files = {"registries.conf": conf, "pip.conf": "[global]\ncert = /no/toml\n"}
+    api.create(f"{place}/configmaps", {"metadata": {"name": "gitdata-build"}, "data": files})
     with serve_s3(node_cluster.gateway) as s3:
         for name, value in s3.env.items():
             monkeypatch.setenv(name, value)
