@@ -105,7 +105,7 @@ def kube(server: Watched, tmp_path: Path) -> Kube:
 
 @pytest.fixture
 def bell(kube: Kube) -> Iterator[Doorbell]:
-    made = Doorbell(kube, "a=b", seconds=5)
+    made = Doorbell(kube, "a=b", seconds=30)
     yield made
     made.close()
 
