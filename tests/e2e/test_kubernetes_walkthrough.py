@@ -101,7 +101,7 @@ def installation(node_cluster: Cluster, pod_s3: S3, tmp_path: Path) -> Iterator[
             f'[controller]\npoll_seconds = 1\n[mail]\nhost = "{sink.url}"\n'
             f'[kubernetes]\ncpu = "100m"\nagent_cpu = "50m"\nagent_memory = "256Mi"\n'
             f'[builds]\ncpu = "100m"\n'
-            f'[images]\nargs = {{ HTTP_PROXY = "{proxy}", HTTPS_PROXY = "{proxy}" }}\n'
+            f'[images]\nargs = {{ HTTP_PROXY = "{proxy}", HTTPS_PROXY = "{proxy}", NO_PROXY = "{gateway}" }}\n'
             f"options = {json.dumps(volumes)}\n{mirrors}"
         )
         big_images(f"{registry.pod_host}/team", options, storage, tmp_path / "big")

@@ -7,60 +7,68 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from socketserver import StreamRequestHandler, ThreadingTCPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 
-class _Handler(StreamRequestHandler):
-    def handle(self) -> None:
-        method, target, version = self.rfile.readline(65536).decode("latin-1").split(" ", 2)
-        fields = list(iter(self.rfile.readline, b"\r\n"))
-        url = urlsplit(f"//{target}" if method == "CONNECT" else target)
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_CONNECT(self) -> None:
+        self._forward("https", f"//{self.path}")
+
+    def do_GET(self) -> None:
+        self._forward("http", self.path)
+
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+
+    def _forward(self, scheme: str, target: str) -> None:
+        self.close_connection = True
+        url = urlsplit(target)
+        proxy = urlsplit("" if proxy_bypass(url.hostname or "") else getproxies().get(scheme, ""))
+        to = proxy if proxy.hostname else url
         try:
-            far, direct = _connection(url.hostname or "", url.port or 80, "https" if method == "CONNECT" else "http")
-        except (OSError, ValueError):
-            self.wfile.write(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+            far = socket.create_connection((to.hostname, to.port or 80), timeout=30)
+        except (OSError, ValueError) as error:
+            self.send_error(502, explain=str(error))
             return
         with far:
-            if method == "CONNECT" and direct:
+            far.settimeout(None)
+            if scheme == "https" and to is url:
                 self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
             else:
-                if direct:
-                    target = url._replace(scheme="", netloc="").geturl() or "/"
-                kept = [f for f in fields if not f.lower().startswith((b"proxy-", b"connection:"))]
-                closing = [] if method == "CONNECT" else [b"Connection: close\r\n"]
-                far.sendall(b"".join([f"{method} {target} {version}".encode("latin-1"), *kept, *closing, b"\r\n"]))
-            back = threading.Thread(target=_pour, args=(far, self.connection), daemon=True)
+                path = self.path if to is proxy else url._replace(scheme="", netloc="").geturl() or "/"
+                far.sendall(self._head(path, end=scheme == "http"))
+            back = threading.Thread(target=_pour, args=(far.recv, self.connection), daemon=True)
             back.start()
-            _pour(self.connection, far)
+            _pour(self.rfile.read1, far)
             back.join()
 
+    def _head(self, path: str, *, end: bool) -> bytes:
+        """The request as it goes on. end: the connection ends with the answer."""
+        dropped = {"connection", "proxy-connection", "proxy-authorization"}
+        lines = [f"{name}: {value}" for name, value in self.headers.items() if name.lower() not in dropped]
+        lines += ["Connection: close"] if end else []
+        return "\r\n".join([f"{self.command} {path} {self.request_version}", *lines, "", ""]).encode("latin-1")
 
-def _connection(host: str, port: int, scheme: str) -> tuple[socket.socket, bool]:
-    """To the host, or to the machine's own proxy for it; and whether it is the host."""
-    via = None if proxy_bypass(host) else getproxies().get(scheme)
-    if via:
-        place = urlsplit(via)
-        host, port = place.hostname or "", place.port or 80
-    far = socket.create_connection((host, port), timeout=30)
-    far.settimeout(None)
-    return far, not via
+    def log_message(self, *args: object) -> None:
+        pass
 
 
-def _pour(source: socket.socket, target: socket.socket) -> None:
+def _pour(receive: Callable[[int], bytes], target: socket.socket) -> None:
     with suppress(OSError):
-        while data := source.recv(1 << 16):
+        while data := receive(1 << 16):
             target.sendall(data)
     with suppress(OSError):
         target.shutdown(socket.SHUT_WR)
 
 
-class _Server(ThreadingTCPServer):
+class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    allow_reuse_address = True
+    block_on_close = False
 
 
 @contextmanager
