@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from uuid import uuid4
 
 from gitdata.backends.mail import Mailer
@@ -83,6 +84,7 @@ class Controller:
         self.nonce = uuid4().hex
         self._archive_after = 0.0  # on the monotonic clock
         self._moved: dict[str, str | None] = {}  # refs that this turn's own pushes moved
+        self._begun: set[str] | None = None  # commits of jobs that ran before our first turn
         self._said: dict[str, str] = {}
 
     # ------------------------------------------------------------------------------------------------------- a turn
@@ -90,7 +92,11 @@ class Controller:
     def turn(self) -> bool:
         """Look once, do what can be done now. True while anything is still in progress. Raises transient errors."""
         # Before the look: a job that another controller started for a push that we have not seen is not unwanted.
-        running = set(self.site.executor.jobs())
+        known = self.site.executor.jobs()
+        running = set(known)
+        if self._begun is None:
+            alive = [name for name, status in known.items() if status.state in ("pending", "running")]
+            self._begun = {commit for name in alive if (commit := self.site.executor.commit(name))}
         now = look(self.site.git, self.site.origin, self.remote)
         if not self.default or now != self.remote:
             self.default = (self.site.git.default_branch(self.site.origin) or "").removeprefix(HEADS)
@@ -113,7 +119,8 @@ class Controller:
                 self.problems[branch], sure = error, False
             self._say_once(f"problem of {branch}", self._problem(branch, tip))
         if sure:  # else nobody knows which jobs the branch with the error wants
-            self._cancel_unwanted(running - wanted, busy=busy)
+            self._cancel_unwanted(running - wanted, tips, busy=busy)
+        self._begun = set()
         return busy
 
     def _problem(self, branch: str, tip: str) -> str:
@@ -134,7 +141,9 @@ class Controller:
         self._say_once("problems", "; ".join(report.problems))
 
     def _branch(self, branch: str, tip: str, requests: Mapping[str, Request], wanted: set[str]) -> bool:
-        memory = self.branches.setdefault(branch, Progress())
+        if branch not in self.branches:
+            self.branches[branch] = Progress(self._left(branch, tip))
+        memory = self.branches[branch]
         if time.monotonic() < memory.pause_until:
             return self._refused(memory, branch)
         output = self.remote.refs.get(output_ref(branch))
@@ -147,9 +156,9 @@ class Controller:
                 memory.refusals = 0
                 return False
             commit = memory.commit = tip
-            if memory.told != commit:
-                self.say(f"{branch}: {commit[:12]} {self.site.git.commit(commit).subject}")
-            memory.told = commit
+        if memory.told != commit:
+            self.say(f"{branch}: {commit[:12]} {self.site.git.commit(commit).subject}")
+        memory.told = commit
         wish = self._wish(memory, branch, output, frozenset(request.target for request in mine.values()))
         survey = self.driver.advance(wish)
         self._tell(memory, survey)
@@ -258,17 +267,39 @@ class Controller:
                 self._archive_after = time.monotonic() + _LONGEST_PAUSE
             self._say_once(f"archive {branch}", f"gitdata/{branch}: its source branch is gone; it {word} ({tip[:12]})")
 
-    def _cancel_unwanted(self, unwanted: set[str], *, busy: bool) -> None:
+    def _cancel_unwanted(self, unwanted: set[str], tips: Mapping[str, str], *, busy: bool) -> None:
+        anothers = cache(lambda commit: self._is_anothers(commit, tips))
         for name, status in self.site.executor.jobs().items():
-            if name not in unwanted:
+            if name not in unwanted or (status.state == "succeeded" and busy):
+                continue
+            if anothers(self.site.executor.commit(name)):
                 continue
             if status.state in ("pending", "running"):
                 self.say(f"cancel {name}: no commit wants it")
                 self.site.executor.cancel(name)
-            elif status.state == "failed" or not busy:
-                # A cancelled job, were it wanted again, would count as a failed attempt. And where all is published,
-                # what is left was to be forgotten by somebody who was interrupted.
-                self.site.executor.forget(name)
+            # A cancelled job, were it wanted again, would count as a failed attempt. And where all is published,
+            # what is left was to be forgotten by somebody who was interrupted.
+            self.site.executor.forget(name)
+
+    def _left(self, branch: str, tip: str) -> str:
+        """The commit that whoever was here before us, or is here beside us, has in progress; "" if there is none."""
+        left = (commit for commit in sorted(self._begun or ()) if self._is_open(commit, branch, tip))
+        return next(left, "")
+
+    def _is_anothers(self, commit: str, tips: Mapping[str, str]) -> bool:
+        """Whether another controller may have a commit in progress that is none of ours. Two that end each other's
+        jobs would do so for ever."""
+        if not commit or commit in {memory.commit for memory in self.branches.values()}:
+            return False
+        return any(self._is_open(commit, branch, tip) for branch, tip in tips.items())
+
+    def _is_open(self, commit: str, branch: str, tip: str) -> bool:
+        """Whether a commit of a branch is still to be published."""
+        if commit != tip and (self.settings.on_supersede == "cancel" or not self.site.git.is_ancestor(commit, tip)):
+            return False
+        output = {**self.remote.refs, **self._moved}.get(output_ref(branch))
+        published = published_source(self.site.git, output)
+        return published is None or not self.site.git.is_ancestor(commit, published)
 
     def _say_once(self, about: str, text: str) -> None:
         """Say what is so, when it begins to be so."""

@@ -100,6 +100,9 @@ class Executor(Protocol):
     def jobs(self) -> dict[str, JobStatus]:
         """All jobs that are known and not forgotten."""
 
+    def commit(self, name: str) -> str:
+        """For which commit a job was started that another controller may have started; "" for any other."""
+
     def cancel(self, name: str) -> None:
         """End a job and all it started; its status becomes failed. Unknown or ended ones are no error."""
 

@@ -22,7 +22,7 @@ from gitdata.errors import BusyError, ConflictError, GitdataError, InvalidInputE
 from gitdata.executors.base import Job, Progress, workers_on
 from gitdata.executors.kubernetes_images import Image, Images, failure
 from gitdata.executors.kubernetes_look import Lookout
-from gitdata.executors.kubernetes_manifest import FORGOTTEN, STORE, ZONE, manifest
+from gitdata.executors.kubernetes_manifest import COMMIT, FORGOTTEN, STORE, ZONE, manifest
 from gitdata.executors.kubernetes_nodes import Nodes, to_stderr
 from gitdata.executors.kubernetes_settings import KubernetesSettings
 from gitdata.executors.kubernetes_stage import check_stage, node_selector, tolerations
@@ -156,6 +156,10 @@ class KubernetesExecutor:
     def jobs(self) -> dict[str, JobStatus]:
         found = {name: self._look.status(name, job) for name, job in self._look.jobs().items()}
         return {**found, **self._images.all_waiting(), **self._look.ended}
+
+    def commit(self, name: str) -> str:
+        job = self._look.jobs().get(name)
+        return "" if job is None else str((job["metadata"].get("annotations") or {}).get(COMMIT, ""))
 
     def cancel(self, name: str) -> None:
         if self._images.drop(name):

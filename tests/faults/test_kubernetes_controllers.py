@@ -13,6 +13,7 @@ import pytest
 
 from gitdata.backends.mail import SendGridMailer
 from gitdata.controller.notify import fetch_outbox, read_outbox
+from gitdata.executors.kubernetes_status import terminal
 from helpers.cluster_lab import ClusterLab, endpoint_of
 from helpers.lab import faster
 from helpers.mail import RunningSink, running_sink
@@ -132,6 +133,50 @@ def test_two_controllers_at_once(lab: ClusterLab, mailing: str, sink: RunningSin
         lab.once(commit)
     assert sorted(Counter(lab.begun()).values()) == [1, 1, 1]
     assert sink.subjects() == ["saw a", "saw b", "saw c"]
+    assert lab.records("failed") == []
+
+
+def test_a_controller_that_begins_while_another_finishes_an_older_commit(lab: ClusterLab, pushed: str) -> None:
+    """Each has another commit in progress: neither may end the other's Jobs, which would go on for ever."""
+    with lab.serving():
+        lab.holding(2)
+        lab.work.write("in/c", "three")
+        newer = lab.push("one more")
+        with lab.serving():
+            time.sleep(3)
+            lab.gate.touch()
+            lab.published(newer)
+            lab.tidy()
+    assert not [line for line in lab.log if line.startswith("cancel")], lab.log
+    for commit in (pushed, newer):
+        lab.once(commit)
+    assert sorted(Counter(lab.begun()).values()) == [1, 1, 1]
+    assert lab.records("failed") == []
+
+
+def test_two_controllers_with_different_commits_in_progress(lab: ClusterLab) -> None:
+    lab.work.write("in/a", "one")
+    lab.stage("first", "cp /pfs/in/* /pfs/out/")
+    lab.held(script="cp /pfs/first/* /pfs/out/", input={"pfs": {"repo": "first", "glob": "/"}})
+    lab.push("stages")
+    with lab.controller() as early:
+        early.turn()
+        lab.wait("the first job", lambda: all(map(terminal, lab.jobs())))
+        lab.work.write("in/b", "two")
+        newer = lab.push("one more")
+        with lab.serving():
+            lab.holding(1)
+            for _ in range(20):
+                early.turn()
+                time.sleep(0.1)
+            lab.holding(2)
+            lab.gate.touch()
+            lab.published(newer)
+            lab.wait("the other's end", lambda: not early.turn())
+            lab.tidy()
+    assert not [line for line in lab.log if line.startswith("cancel")], lab.log
+    lab.once(newer)
+    assert sorted(Counter(lab.begun()).values()) == [1, 1]
     assert lab.records("failed") == []
 
 

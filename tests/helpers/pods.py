@@ -220,6 +220,9 @@ class PodExecutor:
     def jobs(self) -> dict[str, JobStatus]:
         return {name: running.status for name, running in self._jobs.items()}
 
+    def commit(self, name: str) -> str:
+        return ""
+
     def cancel(self, name: str) -> None:
         if name in self._jobs:
             self._stop(self._jobs[name], "cancelled", mine=True)
