@@ -29,6 +29,7 @@ IGNORED = "batch.kubernetes.io/job-index-ignored-failure-count"
 _NEVER = {"InvalidImageName", "CreateContainerConfigError", "ErrImageNeverPull"}
 _PERHAPS = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "CreateContainerError", "RunContainerError"}
 _PERHAPS |= {"CrashLoopBackOff"}
+_SOON = ("failed to sync", "not yet been read")  # what a kubelet says that has just begun, or is late
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +116,10 @@ def troubles(pods: Iterable[Object], events: Iterable[Object], settings: Kuberne
             reason = _waits_for(container)
             if reason in _NEVER | _PERHAPS:
                 message = f"container {container['name']}: {reason}: {waiting.get('message', '')}"[:1000]
-                limit = 0.0 if reason in _NEVER else settings.stuck_seconds
-                found.append(Trouble(message, limit, infrastructure=reason not in _NEVER))
+                # Only what is wrong with the user's own container is theirs to correct, and is so at once.
+                theirs = container["name"] == "user" and reason in _NEVER and not any(w in message for w in _SOON)
+                limit = 0.0 if theirs else settings.stuck_seconds
+                found.append(Trouble(message, limit, infrastructure=not theirs))
     newest = {(event.get("involvedObject") or {}).get("name"): event for event in events}
     for event in newest.values():
         reason, message = str(event.get("reason", "")), str(event.get("message", ""))

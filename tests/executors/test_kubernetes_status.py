@@ -91,6 +91,22 @@ def test_containers_that_do_not_start(reason: str, limit: float, infrastructure:
     assert troubles([pod(0, phase="Pending", containerStatuses=[starting])], (), manifests.SETTINGS) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "words", "theirs"),
+    [
+        ("user", 'secret "token" not found', True),
+        ("user", "failed to sync secret cache: timed out waiting for the condition", False),
+        ("user", "services have not yet been read at least once, cannot construct envvars", False),
+        ("agent", 'secret "gitdata-store" not found', False),
+    ],
+)
+def test_whose_fault_a_container_is_that_cannot_be_configured(name: str, words: str, theirs: bool) -> None:
+    """A user's failure is never tried again by itself."""
+    waiting = {"name": name, "state": {"waiting": {"reason": "CreateContainerConfigError", "message": words}}}
+    (found,) = troubles([pod(0, phase="Pending", containerStatuses=[waiting])], (), manifests.SETTINGS)
+    assert (found.limit, found.infrastructure) == ((0, False) if theirs else (300, True))
+
+
 def test_a_full_quota_may_last_longer_than_a_refusal() -> None:
     words = ("pods x is forbidden: exceeded quota: q", "no")
     events = [{"reason": "FailedCreate", "message": m, "involvedObject": {"name": m}} for m in words]
