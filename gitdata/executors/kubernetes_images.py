@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gitdata.backends.builders import Builder, ImageSettings, registries
@@ -38,6 +38,15 @@ class Image:
     command: tuple[str, ...] = ()
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """A job whose image is sought. trouble: why it takes long. starting: held while it gets its Job, or is dropped."""
+
+    job: Job
+    trouble: str = ""
+    starting: threading.Lock = field(default_factory=threading.Lock)
+
+
 class Images:
     """The images of one executor's jobs. patience: for how many seconds a registry may be silent.
 
@@ -56,9 +65,7 @@ class Images:
         self._names: dict[tuple[str, str], FolderName | None] = {}
         self._lock = threading.Lock()
         self._sought: dict[str, Future[Reference]] = {}  # environment id -> the one search that runs
-        self._waiting: dict[str, Job] = {}
-        self._trouble: dict[str, str] = {}  # of those that wait
-        self._starting = threading.Lock()  # held while a waiting job gets its Job, or is dropped
+        self._waiting: dict[str, _Waiting] = {}
 
     def environment(self, git: Git, commit: str, stage: Stage, known: str) -> Environment:
         """The environment of a stage. Raises InvalidInputError, RemoteError with the registry's words."""
@@ -87,53 +94,61 @@ class Images:
 
     def begin(self, job: Job, git: Git, then: Callable[[Job, Image | GitdataError], None]) -> None:
         """Find the image in a thread, and call ``then`` in it, unless the job is dropped before."""
-        with self._starting:
-            if job.name in self._waiting:
-                return
-            self._waiting[job.name] = job
-        threading.Thread(target=self._prepare, args=(job, git, then), name=f"image {job.name}", daemon=True).start()
+        waiting = _Waiting(job)
+        if self._waiting.setdefault(job.name, waiting) is waiting:
+            args = (waiting, git, then)
+            threading.Thread(target=self._prepare, args=args, name=f"image {job.name}", daemon=True).start()
 
     def waiting(self, name: str) -> JobStatus | None:
         """The status of a job whose image is not yet there."""
-        job = self._waiting.get(name)
-        if job is None:
+        waiting = self._waiting.get(name)
+        if waiting is None:
             return None
-        return JobStatus("pending", self._trouble.get(name) or (_BUILT if _is_folder(job) else _ASKED))
+        return JobStatus("pending", waiting.trouble or (_BUILT if _is_folder(waiting.job) else _ASKED))
 
     def all_waiting(self) -> dict[str, JobStatus]:
         return {name: status for name in list(self._waiting) if (status := self.waiting(name))}
 
     def drop(self, name: str) -> bool:
         """Forget a job that waits; False if it does not. What is being built is built to its end."""
-        with self._starting:
-            return self._waiting.pop(name, None) is not None
+        waiting = self._waiting.get(name)
+        if waiting is None:
+            return False
+        with waiting.starting:
+            return self._remove(waiting)
 
-    def _prepare(self, job: Job, git: Git, then: Callable[[Job, Image | GitdataError], None]) -> None:
+    def _remove(self, waiting: _Waiting) -> bool:
+        there = self._waiting.get(waiting.job.name) is waiting
+        if there:
+            del self._waiting[waiting.job.name]
+        return there
+
+    def _prepare(self, waiting: _Waiting, git: Git, then: Callable[[Job, Image | GitdataError], None]) -> None:
+        job = waiting.job
         outcome: Image | GitdataError = MachineError(f"image {job.stage.transform.image}: the search for it broke off")
         try:
-            outcome = self._patiently(job, git)
+            outcome = self._patiently(waiting, git)
         except GitdataError as error:
             outcome = error
         finally:
-            with self._starting:
-                self._trouble.pop(job.name, None)
-                if self._waiting.get(job.name) is job:
+            with waiting.starting:  # of this job alone: an API server that is slow keeps no other one
+                if self._waiting.get(job.name) is waiting:
                     try:
                         then(job, outcome)
                     finally:
-                        del self._waiting[job.name]
+                        self._remove(waiting)
 
-    def _patiently(self, job: Job, git: Git) -> Image:
+    def _patiently(self, waiting: _Waiting, git: Git) -> Image:
         """The image, or the error that stays. A registry that is down for a while costs no attempt at the run."""
         began, pause = time.monotonic(), _PAUSE
         while True:
             try:
-                return self._image(job, git)
+                return self._image(waiting.job, git)
             except RemoteError as error:
                 late = time.monotonic() - began + pause > self._patience
-                if late or not error.transient or self._waiting.get(job.name) is not job:
+                if late or not error.transient or self._waiting.get(waiting.job.name) is not waiting:
                     raise
-                self._trouble[job.name] = error.message
+                waiting.trouble = error.message
             time.sleep(pause)
             pause = min(_LONGEST_PAUSE, 2 * pause)
 

@@ -22,6 +22,7 @@ from gitdata.backends.registry import resolve
 from gitdata.errors import GitdataError, InvalidInputError, MachineError, RemoteError
 from gitdata.executors.base import Job
 from gitdata.executors.kubernetes import KubernetesExecutor
+from gitdata.executors.kubernetes_images import Image, Images
 from gitdata.model import Environment, JobStatus, Stage
 from helpers.machine import Repo
 from helpers.registries import base_image
@@ -276,6 +277,30 @@ def test_a_cancelled_job_is_not_made_when_its_image_is_there(bench: Bench, repo:
     until(executor, other.name, launched)
     assert bench.names() == [other.name]
     assert len(bench.builder.built) == 1
+
+
+def test_a_job_that_is_being_made_keeps_no_other_waiting(repo: Repo) -> None:
+    """An API server may take minutes over one of them."""
+    images = Images(ImageSettings(), None, None, patience=0)
+    of = stage(f"127.0.0.1:1/team/app@sha256:{'1' * 64}", cmd=())
+    names = ["slow-0123456789-1", "other-0123456789-1"]
+    slow, other = (replace(manifests.job(of, name=name), environment=Environment("oci:", "")) for name in names)
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def making(job: Job, found: Image | GitdataError) -> None:
+        begun.set()
+        may_go_on.wait(60)
+
+    images.begin(slow, Git(repo.path), making)
+    assert begun.wait(30)
+    threading.Timer(3, may_go_on.set).start()
+    began = time.monotonic()
+    images.begin(other, Git(repo.path), making)
+    assert set(images.all_waiting()) == set(names)
+    assert images.drop("none-0123456789-1") is False
+    assert time.monotonic() - began < 1
+    assert images.drop(slow.name) is False  # it has its Job by then
+    assert may_go_on.is_set()
 
 
 # ------------------------------------------------------------------------------------------------ an image's command
