@@ -22,7 +22,13 @@ from gitdata.executors.kubernetes_settings import KubernetesSettings
 
 _MOST = 1_000_000  # also keeps out infinity and what is no number
 _MOST_ID = 2**31 - 1
-_LEAST_POLL = 0.1  # seconds: a poll asks the git server
+_LEAST = {  # where 0 would not do
+    ("controller", "poll_seconds"): 0.1,  # a poll asks the git server
+    ("builds", "poll_seconds"): 0.1,
+    ("builds", "keep_seconds"): 60,  # whoever waits for the Job looks at its end
+    ("images", "at_once"): 1,
+    ("images", "build_seconds"): 1,
+}
 _NOT_OF_THE_FILE = frozenset({"store_url", "store_options", "zone"})  # the data remote says them
 _PLURAL = {str: "strings", int: "numbers", dict: "tables"}
 _CHOICES = {
@@ -34,11 +40,19 @@ _QUANTITY = (r"[0-9]{1,15}(\.[0-9]{1,9})?([KMGTPE]i|[mkMGTPE])?", "quantity", "5
 _PLACE = (r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "name of a namespace", "gitdata-jobs")
 _PLATFORM = (r"[a-z0-9]+(/[a-z0-9]+){1,2}", "platform", "linux/amd64")
 _REGISTRY = (r"[a-z0-9.-]+(:[0-9]+)?(/\S+)?", "registry", "registry.example/team")
+_QUEUE = (r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", "name of a queue", "team-queue")
 _SIZES = dict.fromkeys(("cpu", "memory", "disk", "agent_cpu", "agent_memory", "max_cpu", "max_memory"), _QUANTITY)
 _FORMS: Mapping[str, Mapping[str, tuple[str, str, str]]] = {  # what else a text must be: form, its name, an example
     "builds": {**_SIZES, "namespace": _PLACE},
     "images": {"platform": _PLATFORM, "registry": _REGISTRY},
-    "kubernetes": {**_SIZES, "namespace": _PLACE},
+    "kubernetes": {**_SIZES, "namespace": _PLACE, "queue": _QUEUE},
+}
+_TOLERATION: Mapping[str, tuple[type, str]] = {  # of each key: its kind, its form
+    "key": (str, r"([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?|"),
+    "operator": (str, "Equal|Exists"),
+    "value": (str, r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"),
+    "effect": (str, "NoSchedule|PreferNoSchedule|NoExecute|"),
+    "tolerationSeconds": (int, r"-?[0-9]{1,10}"),
 }
 
 
@@ -197,8 +211,9 @@ def _value(where: str, value: Any, default: Any) -> Any:
 
 def _check(path: Path, name: str, made: Mapping[str, Any]) -> None:
     """What a single value cannot say."""
-    if made.get("poll_seconds", 1.0) < _LEAST_POLL:
-        raise InvalidInputError(f"{path}: [{name}] poll_seconds: must be at least {_LEAST_POLL}")
+    for (section, key), least in _LEAST.items():
+        if section == name and made.get(key, least) < least:
+            raise InvalidInputError(f"{path}: [{name}] {key}: must be at least {least}")
     for (section, key), words in _CHOICES.items():
         if section == name and made.get(key, words[0]) not in words:
             raise InvalidInputError(f"{path}: [{name}] {key}: must be {' or '.join(words)}")
@@ -213,6 +228,24 @@ def _check(path: Path, name: str, made: Mapping[str, Any]) -> None:
             parse_reference(made.get(key) or "registry.example/none")
         except InvalidInputError as error:
             raise InvalidInputError(f"{path}: [{name}] {key}: {error.message}", hint=error.hint) from error
+    for one in made.get("tolerations", ()):
+        _check_toleration(f"{path}: [{name}] tolerations", one)
     for host, url in made.get("mirrors", {}).items():
         if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", url):
             raise InvalidInputError(f"{path}: [{name}] mirrors: {host}: {url!r} is no http:// or https:// URL")
+
+
+def _check_toleration(where: str, one: Mapping[str, Any]) -> None:
+    """An item is given to the API server as it is, with each Job."""
+    hint = 'as in a pod: { key = "nvidia.com/gpu", operator = "Exists", effect = "NoSchedule" }'
+    for key, value in one.items():
+        kind, form = _TOLERATION.get(key, (None, ""))
+        if type(value) is not kind or not re.fullmatch(form, str(value)):
+            raise InvalidInputError(f"{where}: {key} = {value!r} is no part of a toleration", hint=hint)
+    exists = one.get("operator") == "Exists"
+    if exists and one.get("value"):
+        raise InvalidInputError(f"{where}: value means nothing with the operator Exists", hint=hint)
+    if not exists and not one.get("key"):
+        raise InvalidInputError(f"{where}: {dict(one)} has no key", hint=hint)
+    if "tolerationSeconds" in one and one.get("effect") != "NoExecute":
+        raise InvalidInputError(f"{where}: tolerationSeconds needs the effect NoExecute", hint=hint)

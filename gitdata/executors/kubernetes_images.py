@@ -60,7 +60,7 @@ class Images:
         self._own = registries(self._settings)  # the operator's own registry needs nobody's leave
         self._builder = builder
         self._patience = patience
-        self._slots = threading.BoundedSemaphore(max(1, settings.at_once))
+        self._slots = threading.BoundedSemaphore(settings.at_once)
         self._tags = Tags(replace(self._own, allowed=settings.allowed), patience)
         self._names: dict[tuple[str, str], FolderName | None] = {}
         self._lock = threading.Lock()
