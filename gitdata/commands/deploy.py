@@ -9,7 +9,9 @@ this machine uses for the remote now (AWS's environment and files, or DVC's conf
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -108,6 +110,10 @@ def _wanted(args: argparse.Namespace, places: Places) -> tuple[Wanted, bool]:
     """All that was asked for, checked, and whether images are built on the cluster."""
     check_git_url(args.git)
     raw, settings = _file(args.config)
+    if settings.images.logins and not args.registry_login:
+        raise InvalidInputError(
+            f"{args.config}: [images] logins is a file of this machine", hint="give it as --registry-login FILE"
+        )
     store, options = store_options(args.remote, {**_dvc_options(args.remote), **settings.remote})
     secrets: dict[str, dict[str, str]] = {}
     if keys := store_keys(store):
@@ -140,7 +146,7 @@ def _wanted(args: argparse.Namespace, places: Places) -> tuple[Wanted, bool]:
         settings=raw,
         remote_options=options,
         endpoint=store.endpoint,
-        store_cidrs=args.store_cidr,
+        store_cidrs=[_network(text) for text in args.store_cidr],
         secrets=secrets,
         pull_login=registry_secret(args.registry_pull_login) if args.registry_pull_login else {},
         env=_pairs(args.env),
@@ -198,7 +204,7 @@ def _pinned(args: argparse.Namespace, settings: Settings, which: str) -> str:
             f"which image is the {which}?", hint=f"give --{which}-image, or --registry where all of them are"
         )
     weaker = args.registry_pull_login if which == "worker" else None  # what its pods have
-    logins = weaker or args.registry_login or (Path(settings.images.logins) if settings.images.logins else None)
+    logins = weaker or args.registry_login
     asked = Registries(
         mirrors=settings.images.mirrors,
         logins=read_logins(logins) if logins else None,
@@ -224,6 +230,13 @@ def _variable(name: str | None) -> str:
 
 def _pairs(texts: list[str]) -> dict[str, str]:
     pairs = [text.partition("=") for text in texts]
-    if bad := [name for name, equals, _ in pairs if not equals or not name.replace("_", "a").isalnum()]:
+    if bad := [name for name, equals, _ in pairs if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)]:
         raise UsageError(f"--env {bad[0]}: write NAME=VALUE")
     return {name: value for name, _, value in pairs}
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise UsageError(f"--store-cidr {text}: {error}", hint="such as 10.0.0.0/8") from error

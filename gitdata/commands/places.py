@@ -6,9 +6,12 @@ It imports no client of a cluster: ``doctor`` looks at this machine more often t
 from __future__ import annotations
 
 import argparse
+import re
 
 from gitdata.errors import UsageError
 from gitdata.executors.kubernetes_deploy import BUILDS, JOBS, SYSTEM, Places
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def add_places(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +23,9 @@ def add_places(parser: argparse.ArgumentParser) -> None:
 
 def places_of(args: argparse.Namespace) -> Places:
     places = Places(args.namespace_system, args.namespace_jobs, args.namespace_builds)
+    for name in (places.system, places.jobs, places.builds):
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"{name[:100]!r} is no name of a namespace", hint="such as gitdata-jobs")
     if len({places.system, places.jobs, places.builds}) != 3:
         raise UsageError("the namespaces must be three", hint="pods of stages must not be where the keys are")
     return places

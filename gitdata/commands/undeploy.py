@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
     remove(kube, [o for o in objects if o["kind"] == "Deployment"], tell)
     stopped(kube, places, args.timeout)
-    remove(kube, [*jobs(kube, found), *(o for o in objects if o["kind"] != "Deployment")], tell)
+    remove(kube, [*jobs(kube, found, places), *(o for o in objects if o["kind"] != "Deployment")], tell)
     left = gone(kube, [o for o in objects if o["kind"] == "Namespace"], args.timeout)
     if left:
         raise BusyError(f"still being deleted: {', '.join(left)}", hint="look again with `kubectl get namespaces`")

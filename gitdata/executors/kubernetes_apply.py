@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from gitdata.backends.kube import Kube, KubeError, NotFoundError, plural
 from gitdata.errors import BusyError, ConflictError, RemoteError
+from gitdata.executors.kubernetes_build_manifest import LABELS
 from gitdata.executors.kubernetes_deploy import CONFIG, CONTROLLER, LABEL, NAMESPACES, OWNER, SYSTEM, Places
 from gitdata.executors.kubernetes_manifest import INSTANCE
 from gitdata.executors.kubernetes_settings import KubernetesSettings
@@ -181,11 +182,13 @@ def made(kube: Kube, places: Places) -> Made:
     return Made([*found, *homes], spaces, owner)
 
 
-def jobs(kube: Kube, found: Made) -> list[Object]:
+def jobs(kube: Kube, found: Made, places: Places) -> list[Object]:
     """The Jobs that the system's controller started: nobody is left to read their results."""
     mine = f"app.kubernetes.io/managed-by=gitdata,{INSTANCE}={found.owner}"
-    spaces = found.spaces if found.owner else ()
-    return [_titled(o, "Job") for name in spaces for o in kube.within(name).find("jobs", labels=mine)]
+    asked = [(name, mine) for name in found.spaces if found.owner]
+    if any(o["metadata"].get("namespace") == places.builds for o in found.objects):  # the builds there are ours
+        asked.append((places.builds, ",".join(f"{k}={v}" for k, v in LABELS.items())))
+    return [_titled(o, "Job") for name, labels in asked for o in kube.within(name).find("jobs", labels=labels)]
 
 
 def stopped(kube: Kube, places: Places, seconds: float) -> None:

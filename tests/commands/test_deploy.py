@@ -17,6 +17,7 @@ from helpers.machine import Program
         ('[controller]\npoll_seconds = "often"', "poll_seconds: must be a float"),
         ("[controller]\npoll_seconds = 700", "poll_seconds: at most 600 on a cluster"),
         ('[mail]\nkey_file = "/etc/key"', "key_file is a file of this machine"),
+        ('[images]\nlogins = "/home/me/config.json"', "logins is a file of this machine"),
         ('[secrets.token]\nkey = { env = "NOT_SET" }', "names values of this machine"),
     ],
 )
@@ -27,3 +28,21 @@ def test_a_configuration_that_cannot_be_is_told(gitdata: Program, tmp_path: Path
     said = gitdata("deploy", *options, "--dry-run", cwd=tmp_path, code=4).stderr
     assert words in said
     assert str(file) in said
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--namespace-system", "Kube System"], "'Kube System' is no name of a namespace"),
+        (["--namespace-builds", "../builds"], "'../builds' is no name of a namespace"),
+        (["--store-cidr", "10.0.0.1/8"], "--store-cidr 10.0.0.1/8: 10.0.0.1/8 has host bits set"),
+        (["--env", "1NAME=x"], "--env 1NAME: write NAME=VALUE"),
+    ],
+)
+def test_what_no_cluster_would_take_is_told_at_once(
+    gitdata: Program, tmp_path: Path, options: list[str], words: str
+) -> None:
+    image = f"registry.example/team/gitdata@sha256:{'1' * 64}"
+    given = ["--git", "https://git.example/a", "--remote", "s3://bucket/a", *options]
+    given += ["--controller-image", image, "--worker-image", image]
+    assert words in gitdata("deploy", *given, "--dry-run", cwd=tmp_path, code=2).stderr

@@ -24,8 +24,10 @@ import pytest
 from cluster.api import Api, ApiError
 from cluster.processes import eventually
 from cluster.testbed import Cluster
-from executors.manifests import GOLDEN
+from executors.manifests import GOLDEN, SETTINGS
+from gitdata.backends.builders import ImageSettings
 from gitdata.cli import main
+from gitdata.executors.kubernetes_build_manifest import BuildSettings, build_job
 from gitdata.formats.yaml12 import load_yaml_documents
 from helpers.machine import Repo
 from helpers.s3 import S3
@@ -244,10 +246,15 @@ def test_undeploy_leaves_nothing_and_touches_nothing_else(deployed: Site) -> Non
     theirs["metadata"]["labels"]["app.kubernetes.io/instance"] = "another"
     for job in (ours, theirs):
         api.create(f"/apis/batch/v1/namespaces/{jobs}/jobs", job)
+    builds, reference = f"{deployed.name}-builds", "registry.example/team/count:1"
+    settings = BuildSettings(image=f"registry.example/b@{DIGEST}", namespace=builds)
+    build = build_job(reference, "1" * 64, "images/count", settings, SETTINGS, ImageSettings())
+    api.create(f"/apis/batch/v1/namespaces/{builds}/jobs", build)
     api.create(f"/api/v1/namespaces/{jobs}/secrets", {"metadata": {"name": "mine"}})
     assert "say --yes" in deployed.undeploy(code=2)
     said = deployed.undeploy("--yes", "--keep-namespaces")
     assert f"job {jobs}/ours deleted" in said
+    assert f"job {builds}/{build['metadata']['name']} deleted" in said
     there = [path_of(o) for o in wanted if _is_there(api, path_of(o))]
     assert there == [f"/api/v1/namespaces/{deployed.name}-{place}" for place in ("system", "jobs", "builds")]
     assert [o["metadata"]["name"] for o in api.list(f"/api/v1/namespaces/{jobs}/secrets")] == ["mine"]
