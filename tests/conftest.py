@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from cluster.fixtures import api_cluster, control_cluster, node_cluster, pytest_xdist_make_scheduler
+from cluster.fixtures import (
+    api_cluster,
+    control_cluster,
+    node_cluster,
+    pytest_collection_modifyitems,
+    pytest_xdist_make_scheduler,
+)
 from helpers.machine import BIN, Program, Repo, sealed_environment
 from helpers.real_pods import pod_s3, worker_image
 from helpers.registries import image_registry, shared_registry
@@ -20,6 +26,7 @@ __all__ = [  # found here by pytest
     "image_registry",
     "node_cluster",
     "pod_s3",
+    "pytest_collection_modifyitems",
     "pytest_xdist_make_scheduler",
     "shared_registry",
     "worker_image",

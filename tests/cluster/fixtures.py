@@ -19,15 +19,28 @@ from cluster.testbed import CannotRunError, Cluster, Tier, running
 
 
 class _FewClusters(LoadScopeScheduling):
-    """One worker has every file that may want real pods, as a machine has one such cluster; one has the faults, which
-    mostly wait; all other tests go anywhere.
+    """One worker has all tests with real pods, as a machine has one such cluster; one has the faults, which mostly
+    wait, and one the other tests of a cluster; tests without one go anywhere.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.partition("::")[0]
-        if "faults/" in path and "real_pods" not in path:
-            return "faults"
-        return "pods" if any(word in path for word in ("cluster", "kubernetes", "e2e/")) else nodeid
+        return nodeid.rpartition("@")[2] if nodeid.endswith(_GROUPS) else nodeid
+
+
+_GROUPS = ("@pods", "@faults", "@cluster")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a worker of pytest-xdist: say in a test's name which cluster it has; only names reach the scheduler."""
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        wants = set(getattr(item, "fixturenames", ()))
+        if "node_cluster" in wants:
+            item._nodeid += "@pods"
+        elif wants & {"control_cluster", "api_cluster"}:
+            item._nodeid += "@faults" if "faults/" in item.nodeid else "@cluster"
 
 
 @pytest.hookimpl(optionalhook=True)
