@@ -17,30 +17,27 @@ from xdist.scheduler import LoadScopeScheduling
 from cluster import borrowed
 from cluster.testbed import CannotRunError, Cluster, Tier, running
 
+# Parts of the paths of tests with real pods.
+_REAL_PODS = ("e2e/", "_node.py", "real_pods.py", "testbed.py", "test_kubernetes_build.py", "stage_images/test_kube")
+
 
 class _FewClusters(LoadScopeScheduling):
-    """One worker has all tests with real pods, as a machine has one such cluster; one has the faults, which mostly
-    wait, and one the other tests of a cluster; tests without one go anywhere.
+    """One worker has every file with real pods, as a machine has one such cluster; one has the faults, which mostly
+    wait, and one the other tests of a cluster; all else goes anywhere.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.rpartition("@")[2] if nodeid.endswith(_GROUPS) else nodeid
+        path = nodeid.partition("::")[0]
+        if any(word in path for word in _REAL_PODS):
+            return "pods"
+        return "faults" if "faults/" in path else "cluster" if "kubernetes" in path else nodeid
 
 
-_GROUPS = ("@pods", "@faults", "@cluster")
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In a worker of pytest-xdist: say in a test's name which cluster it has; only names reach the scheduler."""
-    if not hasattr(config, "workerinput"):
-        return
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Hold the files to the list: the scheduler sees nothing of a test but its name."""
     for item in items:
-        wants = set(getattr(item, "fixturenames", ()))
-        if "node_cluster" in wants:
-            item._nodeid += "@pods"
-        elif wants & {"control_cluster", "api_cluster"}:
-            item._nodeid += "@faults" if "faults/" in item.nodeid else "@cluster"
+        if "node_cluster" in getattr(item, "fixturenames", ()) and not any(word in item.nodeid for word in _REAL_PODS):
+            raise pytest.UsageError(f"{item.nodeid} wants real pods: say so in {__file__}")
 
 
 @pytest.hookimpl(optionalhook=True)
