@@ -86,22 +86,29 @@ class KubernetesExecutor:
         self._look.ended.pop(job.name, None)
         image = self._images.ready(job)
         if image is not None:
-            self._create(job, image)
+            try:
+                self._create(job, image)
+            except KubeError as error:
+                if not error.transient or error.status != 403:
+                    raise
+                # The quota is full, perhaps of what another branch has to publish first: nobody waits for this one.
+                self._images.begin(job, git, self._prepared, error.message)
         elif job.name in self._look.jobs():  # it has what it runs, whatever became of its image
             self._look.put(self._adopt(job))
         else:
             self._images.begin(job, git, self._prepared)
 
     def _prepared(self, job: Job, found: Image | GitdataError) -> None:
-        """Called when a job's image is there or cannot be had."""
+        """Called when a job's image is there or cannot be had. Raises what may pass: then it is called again."""
         if isinstance(found, GitdataError):
             self._look.ended[job.name] = failure(found)
             return
         try:
             self._create(job, found)
         except GitdataError as error:
-            if not error.transient:  # else nothing is known of the job, so that it is started again
-                self._look.ended[job.name] = failure(error)
+            if error.transient:
+                raise
+            self._look.ended[job.name] = failure(error)
 
     def _create(self, job: Job, image: Image) -> None:
         body = manifest(job, image.reference, self._settings, image.command)

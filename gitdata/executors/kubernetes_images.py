@@ -92,9 +92,9 @@ class Images:
         """The job's image, if nobody has to be asked for it."""
         return Image(_reference(job).pinned) if job.stage.transform.cmd and not _is_folder(job) else None
 
-    def begin(self, job: Job, git: Git, then: Callable[[Job, Image | GitdataError], None]) -> None:
-        """Find the image in a thread, and call ``then`` in it, unless the job is dropped before."""
-        waiting = _Waiting(job)
+    def begin(self, job: Job, git: Git, then: Callable[[Job, Image | GitdataError], None], trouble: str = "") -> None:
+        """Find the image in a thread, and call ``then`` in it, again while that raises, unless the job is dropped."""
+        waiting = _Waiting(job, trouble)
         if self._waiting.setdefault(job.name, waiting) is waiting:
             args = (waiting, git, then)
             threading.Thread(target=self._prepare, args=args, name=f"image {job.name}", daemon=True).start()
@@ -131,12 +131,26 @@ class Images:
         except GitdataError as error:
             outcome = error
         finally:
-            with waiting.starting:  # of this job alone: an API server that is slow keeps no other one
-                if self._waiting.get(job.name) is waiting:
-                    try:
-                        then(job, outcome)
-                    finally:
-                        self._remove(waiting)
+            pause = _PAUSE
+            while not self._handed(waiting, outcome, then):
+                time.sleep(pause)
+                pause = min(_LONGEST_PAUSE, 2 * pause)
+
+    def _handed(
+        self, waiting: _Waiting, outcome: Image | GitdataError, then: Callable[[Job, Image | GitdataError], None]
+    ) -> bool:
+        with waiting.starting:  # of this job alone: an API server that is slow keeps no other one
+            if self._waiting.get(waiting.job.name) is not waiting:
+                return True
+            again = False
+            try:
+                then(waiting.job, outcome)
+            except GitdataError as error:
+                again, waiting.trouble = True, error.message
+            finally:
+                if not again:
+                    self._remove(waiting)
+            return not again
 
     def _patiently(self, waiting: _Waiting, git: Git) -> Image:
         """The image, or the error that stays. A registry that is down for a while costs no attempt at the run."""

@@ -9,6 +9,7 @@ import pytest
 
 from cluster.fake_kubelet import LEASES, FakeKubelet
 from helpers.cluster_lab import ClusterLab, endpoint_of
+from helpers.lab import faster
 from helpers.proxy import Fault, Request, misbehaving
 
 pytestmark = pytest.mark.cluster
@@ -180,6 +181,29 @@ def test_a_job_deleted_by_hand(lab: ClusterLab, right: Right) -> None:
     (again,) = lab.jobs()
     assert again["metadata"]["name"] == job["metadata"]["name"]
     assert again["metadata"]["uid"] != job["metadata"]["uid"]
+    assert lab.records("failed") == []
+
+
+def test_a_full_quota_of_jobs_keeps_no_other_branch_waiting(lab: ClusterLab) -> None:
+    """It may be full of what that branch has to publish first."""
+    lab.work.write("in/a", "one")
+    lab.held()
+    lab.push("stages", branch="z")
+    with lab.serving(faster(branches=("a", "z"))) as controller:
+        lab.holding(1)
+        quotas = f"/api/v1/namespaces/{lab.namespace}/resourcequotas"
+        lab.cluster.api.create(quotas, {"metadata": {"name": "full"}, "spec": {"hard": {"count/jobs.batch": "1"}}})
+        lab.wait("the quota", lambda: lab.cluster.api.get(f"{quotas}/full")["status"].get("used"))
+        lab.held(script="cat /pfs/in/* > /pfs/out/all")
+        later = lab.push("other work", branch="a")
+        states = controller.site.executor.jobs
+        lab.wait("its words", lambda: any("exceeded quota" in status.message for status in states().values()))
+        lab.gate.touch()
+        lab.wait("the outputs of z", lambda: lab.tip("z"))
+        lab.cluster.api.delete(f"{quotas}/full")
+        lab.published(later, "a")
+        lab.tidy()
+    assert len([record for record in lab.records("started") if record["branch"] == "a"]) == 1
     assert lab.records("failed") == []
 
 
