@@ -277,11 +277,13 @@ def _get(url: str, name: str, authorization: str) -> tuple[int, Message, bytes]:
 
 
 def _for_platform(text: str, index: Mapping[str, Any], platform: str) -> str:
-    system, _, machine = platform.partition("/")
+    system, machine, *variant = platform.split("/")
     listed = index.get("manifests")
     for entry in map(_table, listed if isinstance(listed, list) else ()):
         wanted = _table(entry.get("platform"))
-        if (wanted.get("os"), wanted.get("architecture")) == (system, machine):
+        if (wanted.get("os"), wanted.get("architecture")) != (system, machine):
+            continue
+        if not variant or wanted.get("variant", variant[0]) == variant[0]:
             digest = str(entry.get("digest"))
             if _DIGEST.fullmatch(digest):
                 return digest

@@ -119,7 +119,7 @@ class Patient:
     def nodes(self) -> str:
         found = [n for n in self.kube.find("nodes") if not (n.get("spec") or {}).get("unschedulable")]
         platform = self._registries().platform
-        machine = platform.partition("/")[2]
+        machine = platform.split("/")[1]
         able = [
             n for n in found if ((n.get("status") or {}).get("nodeInfo") or {}).get("architecture", machine) == machine
         ]

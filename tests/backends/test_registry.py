@@ -118,6 +118,11 @@ def test_an_index_is_the_image_of_the_platform(registry: Registry) -> None:
     text = f"{registry.host}/team/app:1"
     assert resolve(text, Registries()).digest == f"sha256:{'2' * 64}"
     assert resolve(text, Registries(platform="linux/arm64")).digest == f"sha256:{'1' * 64}"
+    assert resolve(text, Registries(platform="linux/arm64/v8")).digest == f"sha256:{'1' * 64}"
+    older = {"digest": f"sha256:{'3' * 64}", "platform": {"os": "linux", "architecture": "arm64", "variant": "v7"}}
+    registry.put("2", {"manifests": [older]}, INDEX)
+    with pytest.raises(InvalidInputError, match="none for linux/arm64/v8"):
+        resolve(f"{registry.host}/team/app:2", Registries(platform="linux/arm64/v8"))
     with pytest.raises(InvalidInputError, match="none for linux/s390x"):
         resolve(text, Registries(platform="linux/s390x"))
 
