@@ -13,6 +13,7 @@ from typing import Any
 from gitdata.commands.sites import add_zone_option, visit_jobs
 from gitdata.commands.terminal import duration, print_json, print_table, size
 from gitdata.controller.jobs import JobRow, list_jobs
+from gitdata.errors import UsageError
 
 COLOURS = {"success": "32", "running": "33", "failed": "31"}
 HEADER = ("ID", "OUTPUT COMMIT", "STAGE", "STARTED", "DURATION", "RESTART", "PROGRESS", "DOWN", "UP", "STATE")
@@ -26,9 +27,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.limit < 1:
+        raise UsageError(f"--limit {args.limit}: must be at least 1")
     store, zone, commits = visit_jobs(args)
-    rows = list_jobs(store, zone, commits, args.limit)
-    rows = [row for row in rows if args.stage in (None, row.stage)]
+    rows = list_jobs(store, zone, commits, args.limit, args.stage or "")
     if args.json:
         print_json([job_json(row) for row in rows])
     else:

@@ -57,8 +57,10 @@ class JobRow:
         return f"{done} + {self.counts.skipped} / {self.counts.total}"
 
 
-def list_jobs(store: ObjectStore, zone: str, commits: Iterable[OutputCommit], limit: int) -> list[JobRow]:
-    """The newest attempts, newest first. Reads at most the records of ``limit`` runs."""
+def list_jobs(
+    store: ObjectStore, zone: str, commits: Iterable[OutputCommit], limit: int, stage: str = ""
+) -> list[JobRow]:
+    """The newest attempts, newest first, of one stage or ("") of all. Reads the records of ``limit`` runs at a time."""
     runs: dict[str, list[tuple[str, str]]] = {}
     newest: dict[str, float] = {}
     for info in store.list(runs_prefix(zone)):
@@ -68,15 +70,17 @@ def list_jobs(store: ObjectStore, zone: str, commits: Iterable[OutputCommit], li
             newest[parts[0]] = max(info.modified, newest.get(parts[0], 0))
     published = _published(commits)
     rows: list[JobRow] = []
-    wanted = sorted(runs, key=lambda key: newest[key], reverse=True)[:limit]
-    keys = [key for run_key in wanted for _, key in runs[run_key]]
-    read = dict(zip(keys, many(lambda key: read_named(store, key), keys), strict=True))
-    for run_key in wanted:
-        found = {name: read[key] for name, key in runs[run_key]}
-        records = {name: parse_record(data, name) for name, data in found.items() if data is not None}
-        for job in {record.job for record in records.values()}:
-            mine = {name: record for name, record in records.items() if record.job == job}
-            rows.append(_row(store, zone, mine, published))
+    left = sorted(runs, key=lambda key: newest[key], reverse=True)
+    while left and len(rows) < limit:
+        wanted, left = left[:limit], left[limit:]
+        keys = [key for run_key in wanted for _, key in runs[run_key]]
+        read = dict(zip(keys, many(lambda key: read_named(store, key), keys), strict=True))
+        for run_key in wanted:
+            found = {name: read[key] for name, key in runs[run_key]}
+            records = {name: parse_record(data, name) for name, data in found.items() if data is not None}
+            for job in {record.job for record in records.values() if stage in ("", record.stage)}:
+                mine = {name: record for name, record in records.items() if record.job == job}
+                rows.append(_row(store, zone, mine, published))
     return sorted(rows, key=lambda row: (row.started, row.id), reverse=True)[:limit]
 
 

@@ -61,6 +61,9 @@ def test_job_list_has_a_row_per_attempt(lab: Lab, gitdata: Program) -> None:
     assert upper["bytes"] == {"down": 6, "up": 6}
     assert upper["output_commit"] == lab.tip()
     text = gitdata("job", "list", cwd=lab.work.path).stdout
+    older = json.loads(gitdata("job", "list", "--json", "-n", "1", "-s", "upper", cwd=lab.work.path).stdout)
+    assert older == [upper]  # a limit is of the rows that are asked for
+    assert "must be at least 1" in gitdata("job", "list", "-n", "0", cwd=lab.work.path, code=2).stderr
     assert "2 + 0 / 2" in text
     assert lab.output().sha[:12] in text
 
