@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from cluster.processes import TestbedError, run
@@ -30,6 +31,12 @@ PACKAGES = {  # program -> Debian's package
     "debootstrap": "debootstrap",
     "ip": "iproute2",
 }
+OTHERS = {  # what other tests run, that of containers and of the launcher
+    "podman": "podman",
+    "busybox": "busybox-static",
+    "cc": "gcc",
+    "/usr/include/stdlib.h": "libc6-dev",
+}
 
 
 def programs() -> Path | None:
@@ -49,13 +56,13 @@ def build() -> Path:
     return Path(made.stdout.strip())
 
 
-def missing_packages() -> list[str]:
-    return [package for program, package in PACKAGES.items() if shutil.which(program) is None]
+def missing_packages(wanted: Mapping[str, str] = PACKAGES) -> list[str]:
+    return [package for program, package in wanted.items() if not (shutil.which(program) or Path(program).exists())]
 
 
-def install_packages() -> None:
+def install_packages(wanted: Mapping[str, str] = PACKAGES) -> None:
     """Install what is missing with apt; their services are not started (a policy of Debian's for RUNLEVEL=1)."""
-    if packages := missing_packages():
+    if packages := missing_packages(wanted):
         quiet = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
         run("apt-get", "update", "-q", env=quiet)
         run("apt-get", "install", "-q", "-y", "--no-install-recommends", *packages, env=quiet)
@@ -74,3 +81,7 @@ def why_not(tier: str) -> str | None:
     if not BUILD and missing_packages():
         return f"not installed: {', '.join(missing_packages())}; `make test-cluster` installs them"
     return None
+
+
+if __name__ == "__main__":  # .ci/run
+    install_packages({**PACKAGES, **OTHERS})
