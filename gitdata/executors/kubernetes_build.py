@@ -35,7 +35,7 @@ from gitdata.executors.kubernetes_build_manifest import (
     job_name,
 )
 from gitdata.executors.kubernetes_settings import KubernetesSettings
-from gitdata.executors.kubernetes_status import OF_JOB, age, terminal, troubles
+from gitdata.executors.kubernetes_status import OF_JOB, age, cut_off, terminal, troubles
 from gitdata.formats.keys import context_key
 from gitdata.worker.context import pack
 
@@ -171,15 +171,17 @@ class ClusterBuilder:
         return resolve(reference, registries(self._images)).digest  # its pod is gone: the registry knows
 
     def _look(self, folder: str, name: str, job: Object) -> None:
-        """End a Job whose pod cannot start."""
+        """End a Job whose pod cannot start, or will never be said to have ended."""
         pods = self._kube.find("pods", labels=f"{OF_JOB}={name}")
         events = [] if pods else self._kube.events(name)
-        waited = max((age(pod, datetime.now(UTC)) for pod in pods), default=age(job, datetime.now(UTC)))
-        for trouble in troubles(pods, events, self._cluster):
-            if waited >= trouble.limit:
+        now = datetime.now(UTC)
+        waited = max((age(pod, now) for pod in pods), default=age(job, now))
+        for trouble in cut_off(pods, self._cluster, now) + troubles(pods, events, self._cluster):
+            if (waited if trouble.waited is None else trouble.waited) >= trouble.limit:
                 self._kube.delete("jobs", name, uid=job["metadata"]["uid"])
+                what = "start" if trouble.waited is None else "go on"
                 raise MachineError(
-                    f"image {folder}: its build does not start: {trouble.message}",
+                    f"image {folder}: its build does not {what}: {trouble.message}",
                     hint=f"see the namespace {self._settings.namespace}",
                 )
 

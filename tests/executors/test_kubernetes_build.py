@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
@@ -15,6 +16,7 @@ import pytest
 
 from cluster import testbed
 from cluster.api import Api, ApiError, Object
+from cluster.fake_kubelet import LEASES, FakeKubelet
 from cluster.processes import eventually
 from cluster.registry import registries_conf
 from executors.manifests import SETTINGS
@@ -231,6 +233,30 @@ def test_a_build_that_cannot_start_is_ended(make: Callable[[], ClusterBuilder], 
         return False
 
     eventually("the end of the Job", gone)
+
+
+@pytest.mark.cluster
+def test_a_build_on_a_node_that_is_lost_is_ended(make: Callable[[], ClusterBuilder], pods: Pods, git: Git) -> None:
+    """Its Job waits for ever for the end of that pod, and so would all jobs of the image."""
+    node = FakeKubelet(pods.api, f"doomed-{pods.namespace}", act=pods)
+    pods.api.patch("/api/v1/nodes/fake1", {"spec": {"unschedulable": True}})
+    builder = make()
+    try:
+        node.start()
+        with ThreadPoolExecutor(1) as asker, closing(builder):
+            building = asker.submit(builder.build, git, "HEAD", "plot", REFERENCE)
+            eventually("its pod", lambda: pods.seen)
+            node.stop()
+            name = pods.seen[0]["metadata"]["name"]
+            pods.api.delete(f"/api/v1/namespaces/{pods.namespace}/pods/{name}", {"gracePeriodSeconds": 1})
+            with pytest.raises(MachineError, match=r"does not go on: pod .* does not answer"):
+                building.result(60)
+        pods.api.delete(f"/api/v1/namespaces/{pods.namespace}/pods/{name}", {"gracePeriodSeconds": 0})
+    finally:
+        node.stop()
+        pods.api.patch("/api/v1/nodes/fake1", {"spec": {"unschedulable": None}})
+        pods.api.delete(f"/api/v1/nodes/{node.name}")
+        pods.api.delete(f"{LEASES}/{node.name}")
 
 
 @pytest.mark.cluster
