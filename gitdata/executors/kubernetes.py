@@ -195,3 +195,4 @@ class KubernetesExecutor:
     def close(self) -> None:
         """Listen no more; jobs of a cluster go on."""
         self._look.bell.close()
+        self._images.close()

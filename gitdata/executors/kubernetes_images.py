@@ -19,7 +19,7 @@ from gitdata.backends.builders import Builder, ImageSettings, registries
 from gitdata.backends.contexts import PREFIX, FolderName, name_folder, reference_of
 from gitdata.backends.git import Git
 from gitdata.backends.registry import Reference, check_allowed, image_command, parse_reference, resolve
-from gitdata.errors import GitdataError, InvalidInputError, MachineError, RemoteError
+from gitdata.errors import GitdataError, InvalidInputError, MachineError
 from gitdata.executors.base import Job
 from gitdata.executors.kubernetes_tags import Tags
 from gitdata.model import Environment, JobStatus, Stage
@@ -117,6 +117,10 @@ class Images:
         with waiting.starting:
             return self._remove(waiting)
 
+    def close(self) -> None:
+        """Forget all that wait: nothing is asked again."""
+        self._waiting.clear()
+
     def _remove(self, waiting: _Waiting) -> bool:
         there = self._waiting.get(waiting.job.name) is waiting
         if there:
@@ -153,12 +157,12 @@ class Images:
             return not again
 
     def _patiently(self, waiting: _Waiting, git: Git) -> Image:
-        """The image, or the error that stays. A registry that is down for a while costs no attempt at the run."""
+        """The image, or the error that stays. What passes, as a registry that is down, costs no attempt at the run."""
         began, pause = time.monotonic(), _PAUSE
         while True:
             try:
                 return self._image(waiting.job, git)
-            except RemoteError as error:
+            except GitdataError as error:
                 late = time.monotonic() - began + pause > self._patience
                 if late or not error.transient or self._waiting.get(waiting.job.name) is not waiting:
                     raise

@@ -243,6 +243,23 @@ def test_no_failure_of_a_builder_lets_a_job_wait_for_ever(bench: Bench, repo: Re
     assert (error.message if isinstance(error, GitdataError) else "broke off") in status.message
 
 
+def test_a_build_that_was_ended_from_outside_is_begun_again(bench: Bench, repo: Repo) -> None:
+    class Ended:
+        def build(self, git: Git, commit: str, folder: str, reference: str) -> str:
+            if not bench.builder.built:
+                bench.builder.built.append(folder)
+                raise MachineError("the image's Job was deleted", transient=True)
+            return bench.builder.build(git, commit, folder, reference)
+
+    executor, commit = bench.executor(Ended()), folder(repo)
+    wanted = job(executor, repo, commit, stage())
+    executor.start(wanted, Git(repo.path))
+    status = until(executor, wanted.name, launched)
+    assert status is not None
+    assert status.state != "failed", status
+    assert bench.names() == [wanted.name]
+
+
 def test_a_controller_without_a_builder_runs_what_others_have_pushed(bench: Bench, repo: Repo) -> None:
     commit = folder(repo)
     settings = replace(manifests.SETTINGS, namespace=bench.namespace)
