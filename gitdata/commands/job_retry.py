@@ -40,6 +40,11 @@ def run(args: argparse.Namespace) -> int:
         row = job_of(store, "main", run_key, result)
     else:
         row = find_job(store, "main", output_commits(git), args.target)
+        if all(row.run_key != run_key for _, run_key, _ in found.stages.values()):
+            raise ConflictError(
+                f"{row.id} is no job of what gitdata/{branch} shows now",
+                hint=f"its branch was {row.branch}: say --branch, or push again",
+            )
     if row.state != "failed":
         raise ConflictError(f"{row.id} did not fail: {row.state}", hint="only a failed run can be tried again")
     by = git.config("user.email") or "unknown"

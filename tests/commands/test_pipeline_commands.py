@@ -114,6 +114,11 @@ def test_a_failed_stage_is_seen_waited_for_and_retried(lab: Lab, gitdata: Progra
     rows = json.loads(gitdata("job", "list", "--json", "--stage", "all", cwd=work).stdout)
     assert [row["id"][-2:] for row in rows] == ["-2", "-1"]
     assert gitdata.json("job", "inspect", "all", cwd=work)["id"] == rows[0]["id"], "of a stage its newest"
+    lab.stage("all", "echo no better; exit 3", {"pfs": {"repo": "upper", "glob": "/"}}, datum_tries=1)
+    lab.push("still broken")
+    lab.settle()
+    said = gitdata("job", "retry", rows[0]["id"], cwd=work, code=5).stderr
+    assert "is no job of what gitdata/main shows now" in said, "nobody would do it"
 
 
 def test_run_does_the_working_tree_without_a_push(lab: Lab, gitdata: Program) -> None:
