@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?= -n auto
+# Thousands of short Python processes: each would compile all it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-cluster lint format bench clean
 

@@ -27,6 +27,7 @@ FORGOTTEN_NAMES = (
     "EDITOR",
     "VISUAL",
     "PYTHONPATH",
+    "PYTHONDONTWRITEBYTECODE",  # every process would compile all it imports
     "VIRTUAL_ENV",
     "CDPATH",
 )
