@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _before_commit(repo: Repository, *, merging: bool) -> int:
-    # Deferred: the checks of stage specs load jsonschema, which the other hooks do not need.
+    # Deferred: the other hooks read no stage specs and no YAML.
     from gitdata.data.precommit import pre_commit
 
     index = os.environ.get("GIT_INDEX_FILE")

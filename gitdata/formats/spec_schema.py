@@ -3,7 +3,7 @@
 Called by ``spec`` alone. Field names become snake_case and quoted integers integers; what stands in the
 schema as known but not honoured becomes a remark or a problem (``x-warn``, ``x-refuse``); jsonschema finds
 the rest. Problems are (JSON path as the user spelled it, text with the way out). This module is the only one
-that imports jsonschema, which costs 135 ms: nothing that merely carries stages may import it.
+that imports jsonschema, and does so when a spec is checked: it costs 135 ms, and most commands check none.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
@@ -48,6 +49,8 @@ def schema() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _validator() -> Draft202012Validator:
+    from jsonschema import Draft202012Validator
+
     return Draft202012Validator(schema())
 
 
