@@ -18,7 +18,7 @@ from cluster import borrowed
 from cluster.testbed import CannotRunError, Cluster, Tier, running
 
 # Parts of the paths of tests with real pods.
-_REAL_PODS = ("e2e/", "_node.py", "real_pods.py", "testbed.py", "test_kubernetes_build.py", "stage_images/test_kube")
+_REAL_PODS = ("e2e/", "_node.py", "real_pods.py", "stage_images/test_kube")
 
 
 class _FewClusters(LoadScopeScheduling):
@@ -30,7 +30,7 @@ class _FewClusters(LoadScopeScheduling):
         path = nodeid.partition("::")[0]
         if any(word in path for word in _REAL_PODS):
             return "pods"
-        return "faults" if "faults/" in path else "cluster" if "kubernetes" in path else nodeid
+        return "faults" if "faults/" in path else "cluster" if "cluster/" in path or "kubernetes" in path else nodeid
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,54 +2,28 @@
 
 from __future__ import annotations
 
-import socket
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from cluster.api import Api, ApiError
 from cluster.fake_kubelet import FATE, SECONDS
+from cluster.jobs import JOBS, indexed_job
 from cluster.processes import eventually
 from cluster.testbed import Cluster
 
 pytestmark = pytest.mark.cluster
-JOBS = "/apis/batch/v1/namespaces/{}/jobs"
-RESTRICTED = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "readOnlyRootFilesystem": True,
-}
-
-
-def job(name: str, completions: int, image: str, command: list[str] | None = None, **spec: Any) -> dict[str, Any]:
-    """An Indexed Job that Pod Security ``restricted`` admits."""
-    container = {"name": "main", "image": image, "securityContext": RESTRICTED}
-    if command:
-        container["command"] = command
-    user = {"runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
-    pod = {"restartPolicy": "Never", "automountServiceAccountToken": False, "securityContext": user}
-    template = {"metadata": {"annotations": spec.pop("annotations", {})}, "spec": {**pod, "containers": [container]}}
-    many = {"completionMode": "Indexed", "completions": completions, "parallelism": completions, "backoffLimit": 0}
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": name},
-        "spec": {**many, **spec, "template": template},
-    }
 
 
 def test_the_api_server_is_ready_and_rejects_a_bad_job(api_cluster: Cluster) -> None:
     api, path = api_cluster.api, JOBS.format("default")
     assert api.text("/readyz") == "ok"
     assert api.get("/version")["gitVersion"] == "v1.36.2"
-    bad = job("bad", 2, "none")
+    bad = indexed_job("bad", 2, "none")
     bad["spec"]["parallelism"] = -1
     with pytest.raises(ApiError) as rejected:
         api.create(path, bad)
     assert rejected.value.status == 422
     assert "spec.parallelism" in str(rejected.value)
-    assert api.create(path, job("good", 2, "none"), dryRun="All")["spec"]["completions"] == 2
+    assert api.create(path, indexed_job("good", 2, "none"), dryRun="All")["spec"]["completions"] == 2
     assert api.list(path) == []
 
 
@@ -78,7 +52,7 @@ def test_rights_and_admission_are_those_of_a_real_cluster(api_cluster: Cluster) 
 
 def test_a_job_of_100_pods_runs_on_the_fake_kubelet(control_cluster: Cluster) -> None:
     space = control_cluster.namespace("hundred")
-    control_cluster.api.create(JOBS.format(space), job("many", 100, "none"))
+    control_cluster.api.create(JOBS.format(space), indexed_job("many", 100, "none"))
     status = control_cluster.job_ended(space, "many")
     assert status["succeeded"] == 100
     assert status["completedIndexes"] == "0-99"
@@ -88,9 +62,9 @@ def test_a_pod_meets_its_fate(control_cluster: Cluster) -> None:
     """Index 1 fails and succeeds when tried again, index 2 fails for good; a pod that hangs goes when its Job does."""
     space, api = control_cluster.namespace("fates"), control_cluster.api
     fates = {f"{FATE}-1": "oom, succeed", f"{FATE}-2": "exit 7"}
-    tried = job("tried", 3, "none", annotations=fates, backoffLimit=100, backoffLimitPerIndex=1)
+    tried = indexed_job("tried", 3, "none", annotations=fates, backoffLimit=100, backoffLimitPerIndex=1)
     api.create(JOBS.format(space), tried)
-    api.create(JOBS.format(space), job("stuck", 1, "none", annotations={FATE: "hang"}))
+    api.create(JOBS.format(space), indexed_job("stuck", 1, "none", annotations={FATE: "hang"}))
     status = control_cluster.job_ended(space, "tried")
     assert (status["completedIndexes"], status["failedIndexes"]) == ("0,1", "2")
     pods = f"/api/v1/namespaces/{space}/pods"
@@ -118,55 +92,6 @@ def gone(api: Api, path: str) -> None:
     eventually(f"the end of {path}", missing)
 
 
-DOCKERFILE = """\
-FROM docker.io/library/python:3.11-slim-bookworm
-RUN python --version && pip --version
-COPY main.py /main.py
-USER 65532
-ENTRYPOINT ["python", "/main.py"]
-"""
-MAIN = """\
-import os
-print("index", os.environ["JOB_COMPLETION_INDEX"], "user", os.getuid())
-"""
-
-
-def test_real_pods_run_an_image_that_was_built_here(node_cluster: Cluster, tmp_path: Path) -> None:
-    """Dockerfile -> buildah -> registry -> containerd, under ``restricted``; the logs are the pods' own."""
-    assert node_cluster.registry
-    (tmp_path / "Dockerfile").write_text(DOCKERFILE)
-    (tmp_path / "main.py").write_text(MAIN)
-    image = node_cluster.registry.build(tmp_path, "stages/hello")
-    assert "@sha256:" in image
-    space, api = node_cluster.namespace("real"), node_cluster.api
-    api.create(JOBS.format(space), job("hello", 2, image))
-    status = node_cluster.job_ended(space, "hello")
-    assert status["completedIndexes"] == "0,1"
-    pods = api.list(f"/api/v1/namespaces/{space}/pods")
-    logs = sorted(api.text(f"/api/v1/namespaces/{space}/pods/{pod['metadata']['name']}/log") for pod in pods)
-    assert logs == ["index 0 user 65532\n", "index 1 user 65532\n"]
-
-
-ASK = """\
-import os, socket, sys
-at = os.environ["KUBERNETES_SERVICE_HOST"], int(os.environ["KUBERNETES_SERVICE_PORT"])
-for server in (at, (sys.argv[1], int(sys.argv[2]))):
-    socket.create_connection(server, 10).close()
-"""
-
-
-def test_a_pod_reaches_this_machine_and_the_api_server(node_cluster: Cluster) -> None:
-    """What a controller inside the cluster needs: the service ``kubernetes``, and servers at the gateway."""
-    assert node_cluster.base
-    assert node_cluster.gateway
-    space = node_cluster.namespace("reach")
-    with socket.create_server((node_cluster.gateway, 0)) as server:
-        port = str(server.getsockname()[1])
-        asking = job("ask", 1, node_cluster.base, ["python3", "-c", ASK, node_cluster.gateway, port])
-        node_cluster.api.create(JOBS.format(space), asking)
-        assert node_cluster.job_ended(space, "ask").get("succeeded") == 1
-
-
 def test_a_job_ends_well_though_the_api_server_was_killed(control_cluster: Cluster) -> None:
     """Controllers and kubelet find the server again where it was; nothing that it had said is lost."""
     space, api, server = (
@@ -174,7 +99,7 @@ def test_a_job_ends_well_though_the_api_server_was_killed(control_cluster: Clust
         control_cluster.api,
         control_cluster.servers["kube-apiserver"],
     )
-    api.create(JOBS.format(space), job("on", 20, "none", annotations={SECONDS: "1"}))
+    api.create(JOBS.format(space), indexed_job("on", 20, "none", annotations={SECONDS: "1"}))
     server.kill()
     with pytest.raises(OSError, match="refused"):
         api.list(JOBS.format(space))

@@ -1,10 +1,14 @@
-"""What an image build needs on this machine to reach package registries: pip's settings and the trusted authorities."""
+"""Folders to build images from, and what a build needs on this machine to reach package registries."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+
+from gitdata.backends.git import Git
+from helpers.machine import Repo
+from helpers.registries import base_image
 
 AUTHORITIES = Path("/etc/ssl/certs")
 _KEPT = ("cert", "index-url", "extra-index-url", "trusted-host", "timeout", "proxy")
@@ -27,3 +31,14 @@ def build_options(folder: Path) -> tuple[str, ...]:
     if AUTHORITIES.is_dir():
         options.append(f"--volume={AUTHORITIES}:{AUTHORITIES}:ro")
     return tuple(options)
+
+
+def image_folders(repo: Repo) -> Git:
+    """``plot`` can be built, ``bad`` cannot, ``none`` has no Dockerfile."""
+    repo.write("plot/Dockerfile", f"FROM {base_image()}\nCOPY main.py /\nRUN id -u > /built\nUSER 65532\n")
+    repo.write("plot/main.py", b"print(open('/built').read(), end='')\n")
+    repo.write("bad/Dockerfile", f"FROM {base_image()}\nRUN echo so it is >&2; exit 7\n")
+    repo.write("none/main.py", b"")
+    repo.git("add", "-A")
+    repo.git("commit", "-q", "-m", "images")
+    return Git(repo.path)
