@@ -129,7 +129,7 @@ class Bench:
 
     def wait(self, executor: Executor, name: str, until: Callable[[], bool] | None = None) -> JobStatus:
         """Wait until the job has ended, or until something is so."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             status = executor.status(name)
             assert status is not None

@@ -23,17 +23,21 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 
 class Work:
-    """A job of one datum whose command takes a few seconds, in its first pod."""
+    """A job of one datum."""
 
     def __init__(self, cluster: Cluster, executor: KubernetesExecutor, bench: Bench) -> None:
         self.cluster, self.executor, self.bench = cluster, executor, bench
         self.space = f"/api/v1/namespaces/{executor._settings.namespace}"
 
-    def start(self, script: str, **more: object) -> tuple[Job, RunPlan]:
-        """Returns when the command has said "begun"."""
+    def begin(self, script: str, **more: object) -> tuple[Job, RunPlan]:
         plan = self.bench.plan(self.executor, self.bench.stage(script, **more), {"in": self.bench.input({"a": b"one"})})
         job = self.bench.job(plan)
         self.executor.start(job, self.bench.git)
+        return job, plan
+
+    def copying(self) -> tuple[Job, RunPlan]:
+        """Returns when the command has begun; it goes on for some seconds."""
+        job, plan = self.begin("echo begun; sleep 6; cp /pfs/in/* /pfs/out/")
         eventually("the command", lambda: "begun" in self.bench.printed(job))
         return job, plan
 
@@ -48,16 +52,13 @@ class Work:
         return self.cluster.api.list(f"{self.space}/pods", labelSelector=f"job-name={job.name}")
 
 
-COPY = "echo begun; sleep 6; cp /pfs/in/* /pfs/out/"
-
-
 @pytest.fixture
 def work(node_cluster: Cluster, executor: KubernetesExecutor, bench: Bench) -> Work:
     return Work(node_cluster, executor, bench)
 
 
 def test_a_real_pod_is_evicted(work: Work) -> None:
-    job, plan = work.start(COPY)
+    job, plan = work.copying()
     (pod,) = work.pods(job)
     name = pod["metadata"]["name"]
     work.cluster.api.create(f"{work.space}/pods/{name}/eviction", {"metadata": {"name": name}})
@@ -71,9 +72,7 @@ def test_a_real_pod_is_evicted(work: Work) -> None:
 
 def test_a_real_lack_of_memory(work: Work) -> None:
     """The kernel ends the command, not the launcher: that datum has failed, and with it nothing else."""
-    job, plan = work.start(
-        "echo begun; python3 -c 'print(len(bytearray(1 << 30)))'", resources=(("limits.memory", "128Mi"),)
-    )
+    job, plan = work.begin("python3 -c 'print(len(bytearray(1 << 30)))'", resources=(("limits.memory", "128Mi"),))
     failure = work.end(job, plan).failure
     assert failure is not None
     assert (failure.kind, failure.exit_code) == ("user", 137)
@@ -83,7 +82,7 @@ def test_a_real_lack_of_memory(work: Work) -> None:
 def test_a_kubelet_that_is_away_for_a_while(work: Work) -> None:
     """The containers go on without it; their end is told when it is back."""
     kubelet = work.cluster.servers["kubelet"]
-    job, plan = work.start(COPY)
+    job, plan = work.copying()
     kubelet.kill()
     try:
         eventually("the result", lambda: work.bench.results(plan)[0])
@@ -98,7 +97,7 @@ def test_a_kubelet_that_is_away_for_a_while(work: Work) -> None:
 def test_a_real_agent_is_killed(work: Work) -> None:
     """Its container is started again in the same pod and goes on."""
     work.cluster.ours("its processes are not on this machine")
-    job, plan = work.start(COPY)
+    job, plan = work.copying()
     (pod,) = work.pods(job)
     (pid,) = agents(str(pod["metadata"]["uid"]))
     os.kill(pid, signal.SIGKILL)
