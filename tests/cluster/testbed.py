@@ -145,8 +145,8 @@ def _start(tier: Tier, folder: Path, binaries: Path, undo: ExitStack) -> Cluster
     gateway = node.GATEWAY if tier == "node" else None
     plane = control_plane(folder, binaries, controllers=tier != "api", gateway=gateway)
     cluster = Cluster(tier, folder, binaries, plane)
-    for server in plane.servers:
-        undo.callback(server.stop)
+    for server in plane.servers:  # nothing of it is kept; asked to end, the API server waits for all who watch
+        undo.callback(server.kill)
     plane.etcd.start()
     plane.apiserver.start()
     if tier == "node":

@@ -32,7 +32,9 @@ def namespace(control_cluster: testbed.Cluster) -> Iterator[str]:
 
 
 @pytest.fixture
-def make(control_cluster: testbed.Cluster, namespace: str) -> Make:
+def make(control_cluster: testbed.Cluster, namespace: str) -> Iterator[Make]:
+    executors = []
+
     def made(fate: str = "succeed", seconds: float = 0, **changes: object) -> KubernetesExecutor:
         notes = {FATE: fate, SECONDS: str(seconds)}
         settings: KubernetesSettings = replace(
@@ -41,9 +43,12 @@ def make(control_cluster: testbed.Cluster, namespace: str) -> Make:
             pod_annotations=notes,
             **{"refresh_seconds": 0.1, "stuck_seconds": 1, **changes},
         )
-        return KubernetesExecutor(settings, kubeconfig=str(control_cluster.kubeconfig))
+        executors.append(KubernetesExecutor(settings, kubeconfig=str(control_cluster.kubeconfig)))
+        return executors[-1]
 
-    return made
+    yield made
+    for executor in executors:
+        executor.close()
 
 
 @pytest.fixture
@@ -179,7 +184,7 @@ def test_a_pod_that_is_not_admitted(make: Make, git: Git) -> None:
 
 
 def test_a_job_that_takes_too_long(make: Make, git: Git) -> None:
-    job, executor = manifests.job(replace(manifests.PLAIN, job_timeout_ms=1500), datums=1), make("hang")
+    job, executor = manifests.job(replace(manifests.PLAIN, job_timeout_ms=1500), datums=1), make("hang", stuck_seconds=9)
     executor.start(job, git)
     status = wait(executor, job.name)
     assert (status.infrastructure, "job_timeout (1.5 s)" in status.message) == (False, True)
@@ -269,7 +274,7 @@ def test_an_api_server_that_is_gone_is_not_a_cluster_without_jobs(
     executor.start(job, git)
     wait(executor, job.name, "running")
     server = control_cluster.servers["kube-apiserver"]
-    server.stop()
+    server.kill()
     try:
         with pytest.raises(RemoteError, match="cannot be reached") as caught:
             testbed.eventually("the loss", lambda: executor.jobs() == {})

@@ -36,7 +36,7 @@ def test_work_ends_while_the_api_server_is_away(lab: ClusterLab, right: Right) -
     server = lab.cluster.servers["kube-apiserver"]
     with lab.serving():
         lab.holding(2)
-        server.stop()
+        server.kill()
         try:
             lab.gate.touch()
             lab.wait("the end of the pods", lambda: not lab.pods.running)

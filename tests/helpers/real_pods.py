@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -71,5 +72,6 @@ def executor(
         refresh_seconds=0.2,
         live_seconds=0.5,
     )
-    yield KubernetesExecutor(settings, kubeconfig=str(node_cluster.kubeconfig))
+    with closing(KubernetesExecutor(settings, kubeconfig=str(node_cluster.kubeconfig))) as made:
+        yield made
     node_cluster.api.delete(f"/api/v1/namespaces/{namespace}")
