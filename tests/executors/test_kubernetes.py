@@ -184,7 +184,8 @@ def test_a_pod_that_is_not_admitted(make: Make, git: Git) -> None:
 
 
 def test_a_job_that_takes_too_long(make: Make, git: Git) -> None:
-    job, executor = manifests.job(replace(manifests.PLAIN, job_timeout_ms=1500), datums=1), make("hang", stuck_seconds=9)
+    executor = make("hang", stuck_seconds=9)
+    job = manifests.job(replace(manifests.PLAIN, job_timeout_ms=1500), datums=1)
     executor.start(job, git)
     status = wait(executor, job.name)
     assert (status.infrastructure, "job_timeout (1.5 s)" in status.message) == (False, True)
