@@ -10,8 +10,7 @@ import re
 
 from gitdata.errors import UsageError
 from gitdata.executors.kubernetes_deploy import BUILDS, JOBS, SYSTEM, Places
-
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+from gitdata.executors.kubernetes_settings import NAMESPACE
 
 
 def add_places(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +23,7 @@ def add_places(parser: argparse.ArgumentParser) -> None:
 def places_of(args: argparse.Namespace) -> Places:
     places = Places(args.namespace_system, args.namespace_jobs, args.namespace_builds)
     for name in (places.system, places.jobs, places.builds):
-        if not _NAME.fullmatch(name):
+        if not re.fullmatch(NAMESPACE, name):
             raise UsageError(f"{name[:100]!r} is no name of a namespace", hint="such as gitdata-jobs")
     if len({places.system, places.jobs, places.builds}) != 3:
         raise UsageError("the namespaces must be three", hint="pods of stages must not be where the keys are")

@@ -18,7 +18,7 @@ from gitdata.backends.builders import BUILDERS, ImageSettings
 from gitdata.backends.registry import parse_reference
 from gitdata.errors import InvalidInputError
 from gitdata.executors.kubernetes_build_manifest import BuildSettings
-from gitdata.executors.kubernetes_settings import KubernetesSettings
+from gitdata.executors.kubernetes_settings import NAMESPACE, KubernetesSettings
 
 _MOST = 1_000_000  # also keeps out infinity and what is no number
 _MOST_ID = 2**31 - 1
@@ -37,7 +37,7 @@ _CHOICES = {
     ("images", "builder"): ("auto", *BUILDERS, "cluster", "none"),
 }
 _QUANTITY = (r"[0-9]{1,15}(\.[0-9]{1,9})?([KMGTPE]i|[mkMGTPE])?", "quantity", "500m, 2, 1Gi")
-_PLACE = (r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "name of a namespace", "gitdata-jobs")
+_PLACE = (NAMESPACE, "name of a namespace", "gitdata-jobs")
 _PLATFORM = (r"[a-z0-9]+(/[a-z0-9]+){1,2}", "platform", "linux/amd64")
 _REGISTRY = (r"[a-z0-9.-]+(:[0-9]+)?(/\S+)?", "registry", "registry.example/team")
 _QUEUE = (r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", "name of a queue", "team-queue")

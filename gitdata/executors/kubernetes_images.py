@@ -124,7 +124,7 @@ class Images:
     def _remove(self, waiting: _Waiting) -> bool:
         there = self._waiting.get(waiting.job.name) is waiting
         if there:
-            del self._waiting[waiting.job.name]
+            self._waiting.pop(waiting.job.name, None)  # ``close`` may have been quicker
         return there
 
     def _prepare(self, waiting: _Waiting, git: Git, then: Callable[[Job, Image | GitdataError], None]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from gitdata.errors import InvalidInputError
 from gitdata.identity import canonical, sha256
 
+NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"  # the form of its name
 _OWN = "gitdata-"  # what names of the system's Secrets begin with
 
 
