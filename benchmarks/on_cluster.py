@@ -29,7 +29,7 @@ import scale
 
 from cluster.processes import eventually
 from cluster.testbed import Cluster, running
-from gitdata.controller.publish import output_ref, published_source
+from gitdata.controller.published import output_ref, published_source
 from gitdata.formats.index import parse_index
 from gitdata.formats.keys import index_name
 from helpers import cluster_lab

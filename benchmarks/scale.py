@@ -22,7 +22,7 @@ from gitdata.backends.objects import ObjectStore
 from gitdata.backends.stores import open_store
 from gitdata.controller.config import ControllerSettings
 from gitdata.controller.loop import Controller
-from gitdata.controller.publish import output_ref, published_source
+from gitdata.controller.published import output_ref, published_source
 from gitdata.controller.serve import serve
 from gitdata.controller.site import Site
 from gitdata.controller.watch import open_clone

@@ -6,16 +6,13 @@ The request is a small ref that is pushed to the git remote; the controller dele
 from __future__ import annotations
 
 import argparse
-import time
 
-from gitdata.commands.sites import branch_of, refresh_quietly
+from gitdata.commands.sites import ask, branch_of, published_on
 from gitdata.commands.terminal import say
 from gitdata.controller.jobs import find_job, job_of
-from gitdata.controller.requests import push_request
-from gitdata.controller.visit import describe, git_remote, output_commits, output_tips
+from gitdata.controller.visit import output_commits
 from gitdata.data.repository import Repository
-from gitdata.errors import ConflictError, MissingDataError
-from gitdata.formats.requests import Request
+from gitdata.errors import ConflictError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,11 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     repository = Repository.open()
     git, branch = repository.git, branch_of(repository, args.branch)
-    refresh_quietly(repository)
-    tip = output_tips(git).get(branch)
-    found = describe(git, tip, branch) if tip else None
-    if found is None:
-        raise MissingDataError(f"gitdata/{branch}: nothing is published yet", hint="see `gitdata job wait`")
+    found = published_on(repository, branch)
     store = repository.remote(args.remote)
     if args.target in found.stages:
         state, run_key, result = found.stages[args.target]
@@ -47,8 +40,6 @@ def run(args: argparse.Namespace) -> int:
             )
     if row.state != "failed":
         raise ConflictError(f"{row.id} did not fail: {row.state}", hint="only a failed run can be tried again")
-    by = git.config("user.email") or "unknown"
-    request = Request(kind="retry", target=row.id, branch=branch, by=by, time=time.time_ns() // 1_000_000)
-    push_request(git, git_remote(git), request)
+    ask(git, "retry", row.id, branch)
     say(f"asked for another attempt at {row.id}; follow it with `gitdata job list`")
     return 0

@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from gitdata.backends.git import Git
 from gitdata.commands.terminal import say
 from gitdata.controller.notify import fetch_outbox, read_outbox
-from gitdata.controller.requests import push_request
 from gitdata.controller.visit import git_remote
 from gitdata.errors import InvalidInputError, MissingDataError
 from gitdata.formats.outbox import Message
-from gitdata.formats.requests import Kind, Request
 
 
 def remote_outbox(git: Git) -> dict[str, Message]:
@@ -32,12 +30,6 @@ def one_message(messages: Mapping[str, Message], text: str) -> Message:
     if not found:
         raise MissingDataError(f"{text}: no message begins so", hint="see `gitdata notify list`")
     return found[0]
-
-
-def ask(git: Git, kind: Kind, target: str) -> None:
-    """Push a request about a message (or all held ones of a stage)."""
-    by = git.config("user.email") or "unknown"
-    push_request(git, git_remote(git), Request(kind, target, "", by, now_ms()))
 
 
 def now_ms() -> int:

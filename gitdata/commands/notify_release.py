@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 
-from gitdata.commands.messages import ask, now_ms, one_message, remote_outbox
+from gitdata.commands.messages import now_ms, one_message, remote_outbox
+from gitdata.commands.sites import ask
 from gitdata.commands.terminal import say
 from gitdata.data.repository import Repository
 from gitdata.errors import ConflictError

@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from gitdata.commands.sites import branch_of, refresh_quietly, workshop
+from gitdata.commands.sites import branch_of, refresh_quietly
 from gitdata.commands.terminal import print_json, print_table, say
+from gitdata.commands.workshops import wish, workshop
 from gitdata.controller.facts import Facts
 from gitdata.controller.plan import StagePlan
-from gitdata.controller.visit import wish
 from gitdata.data.repository import Repository
 from gitdata.errors import InvalidInputError
 

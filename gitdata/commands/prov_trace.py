@@ -16,7 +16,7 @@ from gitdata.commands.sites import branch_of, refresh_quietly
 from gitdata.commands.terminal import print_json, printable, say, size
 from gitdata.controller.lineage import Lineage
 from gitdata.controller.notes import fetch_notes
-from gitdata.controller.publish import generated_pointers
+from gitdata.controller.published import generated_pointers
 from gitdata.controller.trace import Step, trace
 from gitdata.controller.visit import OutputCommit, describe, git_remote, output_commits, output_tips
 from gitdata.data.repository import Repository

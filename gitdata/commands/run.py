@@ -16,14 +16,14 @@ from pathlib import Path
 
 from gitdata.commands.commit import add_changed
 from gitdata.commands.plan import COLOURS
-from gitdata.commands.sites import branch_of, workshop
+from gitdata.commands.sites import branch_of
 from gitdata.commands.terminal import print_json, print_table, say
+from gitdata.commands.workshops import wish, workshop
 from gitdata.controller.config import read_settings
 from gitdata.controller.drive import Driver
 from gitdata.controller.facts import Survey
 from gitdata.controller.loop import now_ms
 from gitdata.controller.site import Site
-from gitdata.controller.visit import wish
 from gitdata.data.outputs import bring_output
 from gitdata.data.repository import Repository
 from gitdata.data.snapshot import snapshot

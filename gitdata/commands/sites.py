@@ -1,6 +1,6 @@
 """How a verb reaches the pipeline's side from a person's clone: the data remote, or with ``--local`` the cache.
 
-Used by ``plan``, ``run`` and ``job …``.
+Used by ``job …`` and whatever asks something of the controller; ``plan`` and ``run`` have a workshop besides.
 """
 
 from __future__ import annotations
@@ -9,21 +9,26 @@ import argparse
 import getpass
 import os
 import re
-import shlex
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
 
 from gitdata.backends.git import Git
-from gitdata.backends.layered import LayeredStore
 from gitdata.backends.objects import ObjectStore
 from gitdata.backends.stores import open_store
-from gitdata.controller.site import Site
-from gitdata.controller.visit import OutputCommit, current_branch, git_remote, output_commits, refresh
+from gitdata.controller.requests import push_request
+from gitdata.controller.visit import (
+    OutputCommit,
+    current_branch,
+    describe,
+    git_remote,
+    output_commits,
+    output_tips,
+    refresh,
+)
 from gitdata.data.repository import Repository
-from gitdata.data.transfer import pull_objects
-from gitdata.errors import InvalidInputError, RemoteError
-from gitdata.executors.local import LocalExecutor
+from gitdata.errors import MissingDataError, RemoteError
+from gitdata.formats.requests import Kind, Request
 
 
 def add_zone_option(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +60,22 @@ def refresh_quietly(repository: Repository) -> None:
         return
 
 
+def published_on(repository: Repository, branch: str) -> OutputCommit:
+    """What a branch's outputs are now. Raises MissingDataError if there are none."""
+    refresh_quietly(repository)
+    tip = output_tips(repository.git).get(branch)
+    found = describe(repository.git, tip, branch) if tip else None
+    if found is None:
+        raise MissingDataError(f"gitdata/{branch}: nothing is published yet", hint="see `gitdata job wait`")
+    return found
+
+
+def ask(git: Git, kind: Kind, target: str, branch: str = "") -> None:
+    """Push a request for the controller. Raises RemoteError."""
+    by = git.config("user.email") or "unknown"
+    push_request(git, git_remote(git), Request(kind, target, branch, by, time.time_ns() // 1_000_000))
+
+
 def local_zone() -> str:
     """The zone that this person writes."""
     return "local/" + (re.sub(r"[^A-Za-z0-9_.-]", "-", getpass.getuser()).lstrip(".-") or "user")
@@ -69,54 +90,6 @@ def cache_home() -> Path:
     """Where images, environments and clones are kept; deleting it is always safe."""
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(home) / "gitdata"
-
-
-def workshop(
-    repository: Repository,
-    remote: str | None,
-    cores: int | None = None,
-    secrets: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
-) -> Site:
-    """A site that writes to the cache only and reads the remote's results too, if there is a remote."""
-    upper = cache_store(repository)
-    lower = _remote_or_none(repository, remote)
-
-    def bring(oids: Iterable[str]) -> None:
-        if lower is not None:
-            pull_objects(lower, repository.cache, oids)
-
-    return Site(
-        git=repository.git,
-        store=upper if lower is None else LayeredStore(upper, lower),
-        executor=LocalExecutor(
-            upper.url,
-            {},
-            cores=cores,
-            cache_home=cache_home(),
-            secrets=secrets,
-            container_options=container_options(repository.git),
-        ),
-        origin=repository.git.config(f"remote.{git_remote(repository.git)}.url") or str(repository.root),
-        zone=local_zone(),
-        read_zones=() if lower is None else ("main",),
-        bring=bring,
-    )
-
-
-def container_options(git: Git) -> list[str]:
-    """``git config gitdata.containerOptions``: what this machine's podman or docker needs to run a container."""
-    text = git.config("gitdata.containerOptions")
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise InvalidInputError(f"git config gitdata.containerOptions: {error}: {text}") from error
-
-
-def _remote_or_none(repository: Repository, name: str | None) -> ObjectStore | None:
-    """The remote, or None where the repository has none and none was asked for."""
-    if name is None and not repository.config.get("core", {}).get("remote"):
-        return None
-    return repository.remote(name)
 
 
 def branch_of(repository: Repository, wanted: str | None) -> str:

@@ -51,6 +51,11 @@ def collect(site: Site, facts: Facts, survey: Survey, plan: StagePlan, status: J
     return True
 
 
+def give_up(site: Site, survey: Survey, plan: StagePlan, message: str, *, now: int) -> None:
+    """Record that a run is not wanted: it has failed, and is tried again only when that is asked for."""
+    write_record(site, replace(record(plan, survey, "failed", now), cause="user", message=message))
+
+
 def _finish(
     site: Site,
     facts: Facts,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from gitdata.controller.collect import collect
+from gitdata.controller.collect import collect, give_up
 from gitdata.controller.facts import Facts, Survey, Wish
 from gitdata.controller.launch import launch
 from gitdata.controller.live import Live
@@ -66,6 +66,11 @@ class Driver:
         for plan in survey.plans.values():
             if plan.state != "run":
                 continue
+            if _run_of(plan.job) in map(_run_of, survey.wish.cancelled):
+                # The record first: a controller that is killed in between leaves a job that no plan wants any more.
+                give_up(self.site, survey, plan, "it was cancelled by a request", now=self.clock())
+                self.site.executor.cancel(plan.job)
+                return True
             status = self.site.executor.status(plan.job)
             ended = status is not None and status.state in ("succeeded", "failed")
             if status is not None:  # also if it has ended: whoever showed it may be gone
@@ -86,3 +91,8 @@ class Driver:
             return False
         wait = plan.not_before - self.clock()
         return wait <= 0 or wait > LONGEST_BACKOFF_MS  # the record is of a clock that was ahead of this one
+
+
+def _run_of(job: str) -> str:
+    """What all attempts at a run have in common in the names of their jobs."""
+    return job.rpartition("-")[0]

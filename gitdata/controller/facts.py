@@ -30,7 +30,8 @@ _TREES = 4
 class Wish:
     """What to survey. preferred: stage -> result named by the output tip. retried: jobs whose retry was asked for.
 
-    pinned: stage -> what the image reference of its published output meant.
+    pinned: stage -> what the image reference of its published output meant. asked: stage, or "" for all -> the request
+    to look anew at what its image means. cancelled: jobs whose run nobody wants any more.
     only: these stages and what they need; empty = all. default_branch: what a spec may call this commit.
     """
 
@@ -39,6 +40,8 @@ class Wish:
     preferred: Mapping[str, str] = field(default_factory=dict)
     pinned: Mapping[str, Environment] = field(default_factory=dict)
     retried: frozenset[str] = frozenset()
+    asked: Mapping[str, str] = field(default_factory=dict)
+    cancelled: frozenset[str] = frozenset()
     only: frozenset[str] = frozenset()
     default_branch: str = ""
 
@@ -112,9 +115,10 @@ class Facts:
         sources: dict[str, Source],
     ) -> StagePlan:
         before = wish.pinned.get(stage.name)
-        known = before.id if before and before.image == stage.transform.image else ""
+        asked = wish.asked.get(stage.name) or wish.asked.get("", "")
+        known = before.id if before and not asked and before.image == stage.transform.image else ""
         try:
-            environment = self.site.executor.environment(self.site.git, wish.commit, stage, known)
+            environment = self.site.executor.environment(self.site.git, wish.commit, stage, known, asked)
         except GitdataError as error:
             if error.transient:  # a registry that does not answer must not keep other stages and branches waiting
                 return StagePlan(stage, "waiting", error.message, trouble=True)

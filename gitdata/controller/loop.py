@@ -20,17 +20,12 @@ from gitdata.controller.drive import Driver
 from gitdata.controller.facts import Survey, Wish
 from gitdata.controller.notes import NOTES_REF
 from gitdata.controller.notify import OUTBOX_REF, deliver
-from gitdata.controller.pinned import pinned_images
-from gitdata.controller.publish import (
-    Tips,
-    generated_pointers,
-    output_ref,
-    publish,
-    published_source,
-)
+from gitdata.controller.publish import Tips, publish
+from gitdata.controller.published import output_ref, published_source
 from gitdata.controller.requests import open_requests
 from gitdata.controller.site import Site
 from gitdata.controller.watch import ARCHIVE, HEADS, OUTPUTS, REQUESTS, Remote, look
+from gitdata.controller.wishes import OF_A_COMMIT, make_wish
 from gitdata.errors import GitdataError, RemoteError
 from gitdata.formats.requests import Request
 
@@ -47,7 +42,7 @@ class Progress:
     """What the loop remembers of one branch; all of it may be forgotten.
 
     commit: in progress. settled: (source tip, output tip) last found to need nothing. seen: stage -> last line said.
-    wish: of the commit in progress, made over the output tip ``wished``. told: the commit that was named last.
+    wish: of the commit in progress, made of what ``wished`` says. told: the commit that was named last.
     refusals, reason: of its push, in a row. pause_until: on the monotonic clock.
     """
 
@@ -55,7 +50,7 @@ class Progress:
     settled: tuple[str, str | None] | None = None
     seen: dict[str, str] = field(default_factory=dict)
     wish: Wish | None = None
-    wished: str | None = None
+    wished: tuple[object, ...] = ()
     told: str = ""
     refusals: int = 0
     reason: str = ""
@@ -147,7 +142,7 @@ class Controller:
         if time.monotonic() < memory.pause_until:
             return self._refused(memory, branch)
         output = self.remote.refs.get(output_ref(branch))
-        mine = {id: r for id, r in requests.items() if r.kind == "retry" and r.branch == branch}
+        mine = {id: r for id, r in requests.items() if r.kind in OF_A_COMMIT and r.branch == branch}
         published = published_source(self.site.git, output)
         commit = self._in_progress(memory, tip, None if mine else published)
         if not commit:
@@ -159,7 +154,7 @@ class Controller:
         if memory.told != commit:
             self.say(f"{branch}: {commit[:12]} {self.site.git.commit(commit).subject}")
         memory.told = commit
-        wish = self._wish(memory, branch, output, frozenset(request.target for request in mine.values()))
+        wish = self._wish(memory, branch, output, mine)
         survey = self.driver.advance(wish)
         self._tell(memory, survey)
         wanted |= {plan.job for plan in survey.plans.values() if plan.state == "run"}
@@ -172,22 +167,20 @@ class Controller:
             return commit != tip
         return self._refused(memory, branch)
 
-    def _wish(self, memory: Progress, branch: str, output: str | None, retried: frozenset[str]) -> Wish:
+    def _wish(self, memory: Progress, branch: str, output: str | None, requests: Mapping[str, Request]) -> Wish:
         """What is wanted of the commit in progress; made anew only when something of it has changed."""
-        known = memory.wish
-        asked = (memory.commit, retried, self.default)
-        if known and memory.wished == output and (known.commit, known.retried, known.default_branch) == asked:
-            return known
-        previous = generated_pointers(self.site.git, output)
-        memory.wished = output
-        memory.wish = Wish(
+        wished = (memory.commit, output, frozenset(requests), self.default)
+        if memory.wish and memory.wished == wished:
+            return memory.wish
+        memory.wish = make_wish(
+            self.site.git,
             memory.commit,
             branch,
-            preferred={name: str(pointer.meta.get("result", "")) for name, pointer in previous.items()},
-            pinned=pinned_images(self.site.git, output, previous),
-            retried=retried,
+            {ref.removeprefix(OUTPUTS): sha for ref, sha in self.remote.refs.items() if ref.startswith(OUTPUTS)},
             default_branch=self.default,
+            requests=requests,
         )
+        memory.wished = wished
         return memory.wish
 
     def _refused(self, memory: Progress, branch: str) -> bool:

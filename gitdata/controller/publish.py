@@ -7,7 +7,7 @@ a no-op. A rejected push changes nothing: the caller forgets what it knew, fetch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from gitdata.backends.git import Commit, Git, PushResult
@@ -15,22 +15,18 @@ from gitdata.controller.facts import Facts, Survey
 from gitdata.controller.notes import NOTES_REF, add_notes
 from gitdata.controller.notify import OUTBOX_REF, enter
 from gitdata.controller.plan import StagePlan
+from gitdata.controller.published import Generated, generated_pointers, output_ref, published_source
 from gitdata.controller.site import Site
 from gitdata.controller.sources import Tree
 from gitdata.data.transfer import read_object
 from gitdata.datums import match
 from gitdata.errors import InvalidInputError, MissingDataError
-from gitdata.formats.dvc import dump_pointer, parse_pointer
+from gitdata.formats.dvc import dump_pointer
 from gitdata.formats.outbox import Message, new_message, parse_message_file
 from gitdata.formats.provenance import note_line
 from gitdata.identity import IDENT
-from gitdata.model import Output
 
 _MOST_IGNORED = 1 << 20  # bytes of .gitignore
-
-
-def output_ref(branch: str) -> str:
-    return f"refs/heads/gitdata/{branch}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +36,6 @@ class Tips:
     output: str | None
     notes: str | None
     outbox: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Generated:
-    """A pointer that an output commit holds: the out and its ``meta.gitdata``."""
-
-    output: Output
-    meta: Mapping[str, object]
-
-
-def published_source(git: Git, output_tip: str | None) -> str | None:
-    """The source commit that an output commit is of."""
-    if output_tip is None:
-        return None
-    return next(iter(git.commit(output_tip).trailers("Gitdata-Source")), None)
-
-
-def generated_pointers(git: Git, output_tip: str | None) -> dict[str, Generated]:
-    """Stage -> pointer of an output commit."""
-    if output_tip is None:
-        return {}
-    names = [e for e in git.ls_tree(output_tip) if e.path.endswith(".dvc") and "/" not in e.path]
-    texts = git.blobs(e.sha for e in names)
-    found = {}
-    for entry in names:
-        try:
-            pointer = parse_pointer(texts[entry.sha], entry.path)
-        except InvalidInputError:
-            continue  # somebody wrote to the output branch by hand: none of ours
-        if pointer.generated and pointer.outs:
-            found[entry.path.removesuffix(".dvc")] = Generated(pointer.outs[0], pointer.meta["gitdata"])
-    return found
 
 
 def publish(

@@ -1,7 +1,7 @@
 """Requests on the wire: a person pushes one, the controller reads those that are open.
 
-``push_request`` is called by ``job retry``, ``notify resend`` and ``notify release``; ``open_requests`` by
-the controller. A request is fulfilled by deleting its ref in the same atomic push as what was asked for.
+``push_request`` is called by the verbs that ask (``job retry`` and others), ``open_requests`` by the controller. A
+request is fulfilled by deleting its ref in the same atomic push as what was asked for.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Visit: a person's clone looks at the controller's side: the remote's outputs, records and status.
 
-Called by ``gitdata plan``, ``run`` and ``job …``. Reads only; whatever is missing locally is fetched below
+Called by ``gitdata job …``, ``plan`` and ``run``. Reads only; whatever is missing locally is fetched below
 ``refs/remotes/<remote>/gitdata/`` as ``git fetch`` would do it.
 """
 
@@ -10,11 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gitdata.backends.git import Git
-from gitdata.controller.facts import Wish
-from gitdata.controller.pinned import pinned_images
-from gitdata.controller.publish import generated_pointers, published_source
+from gitdata.controller.published import published_source
 from gitdata.controller.watch import HEADS, OUTPUTS
-from gitdata.errors import NotARepositoryError, RemoteError
+from gitdata.errors import RemoteError
 
 _DEPTH = 200
 
@@ -84,18 +82,6 @@ def describe(git: Git, sha: str, branch: str) -> OutputCommit | None:
         if len(words) == 4:
             stages[words[0]] = (words[1], words[2], words[3])
     return OutputCommit(sha, branch, source, stages, next(iter(commit.trailers("Gitdata-Error")), ""))
-
-
-def wish(git: Git, revision: str, branch: str) -> Wish:
-    """What the controller would survey for a revision. Raises NotARepositoryError for a revision that is none."""
-    commit = git.resolve(revision)
-    if commit is None:
-        raise NotARepositoryError(f"{revision}: no such revision", hint="commit something first, or fetch it")
-    tip = output_tips(git).get(branch)
-    previous = generated_pointers(git, tip)
-    preferred = {name: str(p.meta.get("result", "")) for name, p in previous.items()}
-    pinned = pinned_images(git, tip, previous)
-    return Wish(commit, branch, preferred=preferred, pinned=pinned, default_branch=default_branch(git))
 
 
 def is_published(git: Git, tip: str | None, commit: str) -> bool:

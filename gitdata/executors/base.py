@@ -75,11 +75,12 @@ class Executor(Protocol):
 
     name: str
 
-    def environment(self, git: Git, commit: str, stage: Stage, known: str = "") -> Environment:
+    def environment(self, git: Git, commit: str, stage: Stage, known: str = "", asked: str = "") -> Environment:
         """The identity of where the stage's command would run; builds nothing and is cheap.
 
         known: the environment id under which an earlier commit ran the same image text: a reference keeps it, so that
-        a tag that moved recomputes nothing.
+        a tag that moved recomputes nothing. asked: the request to look anew at what it means, which no answer from
+        before that request fulfils; "" for none.
 
         Raises InvalidInputError if the image, the user or a secret of the stage cannot be had here,
         MachineError if this machine lacks what any job needs.

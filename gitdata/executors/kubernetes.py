@@ -68,9 +68,9 @@ class KubernetesExecutor:
 
     # ----------------------------------------------------------------------------------------------------- planning
 
-    def environment(self, git: Git, commit: str, stage: Stage, known: str = "") -> Environment:
+    def environment(self, git: Git, commit: str, stage: Stage, known: str = "", asked: str = "") -> Environment:
         check_stage(stage, self._settings)
-        return self._images.environment(git, commit, stage, known)
+        return self._images.environment(git, commit, stage, known, asked)
 
     def workers(self, stage: Stage) -> int:
         nodes = 1

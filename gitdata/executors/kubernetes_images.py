@@ -67,7 +67,7 @@ class Images:
         self._sought: dict[str, Future[Reference]] = {}  # environment id -> the one search that runs
         self._waiting: dict[str, _Waiting] = {}
 
-    def environment(self, git: Git, commit: str, stage: Stage, known: str) -> Environment:
+    def environment(self, git: Git, commit: str, stage: Stage, known: str, asked: str) -> Environment:
         """The environment of a stage. Raises InvalidInputError, RemoteError with the registry's words."""
         image = stage.transform.image
         folder = self._named(git, commit, image)
@@ -76,7 +76,7 @@ class Images:
         if known.startswith("oci:sha256:"):
             check_allowed(parse_reference(image), self._settings.allowed)
             return Environment(known, image)
-        return Environment(f"oci:{self._tags.digest(image)}", image)
+        return Environment(f"oci:{self._tags.digest(image, asked)}", image)
 
     def _named(self, git: Git, commit: str, image: str) -> FolderName | None:
         """Asked for every stage at each turn: what a commit holds does not change."""

@@ -45,22 +45,23 @@ class Tags:
 
     def __init__(self, registries: Registries, patience: float, pause: float = 15.0, keep: float = 3600.0) -> None:
         self._registries, self._patience, self._pause, self._keep = registries, patience, pause, keep
-        self._questions: dict[str, _Question] = {}  # by image
+        self._questions: dict[tuple[str, str], _Question] = {}  # by image and request
         self._silent: dict[str, _Silence] = {}  # by host
 
-    def digest(self, image: str) -> str:
-        """The digest that a reference means.
+    def digest(self, image: str, asked: str = "") -> str:
+        """The digest that a reference means. asked: the request to ask anew, which no older answer fulfils.
 
         Raises InvalidInputError (no such image, not allowed), RemoteError (transient: not known yet), MachineError.
         """
         host, now = parse_reference(image).host, time.monotonic()
         self._forget(now)
-        question = self._questions.get(image)
+        question = self._questions.get((image, asked))
         if question is None:
             silence = self._silent.get(host)
             if silence is not None and now < silence.until:
                 raise silence.error
-            question = self._questions[image] = _Question(Future(), now, now)
+            question = _Question(Future(), now, now)
+            self._questions[image, ""] = self._questions[image, asked] = question
             args = (image, question.answer)
             threading.Thread(target=self._ask, args=args, name=f"tag {image}", daemon=True).start()
             wait([question.answer], _MOMENT)
@@ -70,13 +71,13 @@ class Tags:
             known = self._silent.get(host)
             if now - min(question.begun, known.since if known else now) < self._patience:
                 raise words
-            del self._questions[image]  # one that answers a byte at a time never ends
+            self._drop(question)  # one that answers a byte at a time never ends
             raise self._silence(host, words, question.begun)
         error = question.answer.exception()
         if error is None:
             self._silent.pop(host, None)
             return question.answer.result().digest
-        del self._questions[image]  # what failed is asked again
+        self._drop(question)  # what failed is asked again
         if isinstance(error, RemoteError) and error.transient:
             raise self._silence(host, error, now)
         raise error
@@ -92,12 +93,15 @@ class Tags:
         return error
 
     def _forget(self, now: float) -> None:
-        for image, question in list(self._questions.items()):
+        for question in list(self._questions.values()):
             if question.answer.done() and now - question.wanted > self._keep:
-                del self._questions[image]
+                self._drop(question)
         for host, silence in list(self._silent.items()):
             if now - silence.until > self._keep:
                 del self._silent[host]
+
+    def _drop(self, question: _Question) -> None:
+        self._questions = {key: one for key, one in self._questions.items() if one is not question}
 
     def _ask(self, image: str, future: Future[Reference]) -> None:
         try:

@@ -67,17 +67,17 @@ class LocalExecutor:
         )
         self._secrets = secrets
         self._engine: Engine | None = None
-        self._resolved: dict[str, str] = {}
+        self._resolved: dict[tuple[str, str], str] = {}
         self._jobs: dict[str, LocalJob] = {}
         self._lock = threading.Lock()
         sweep(cache_home)
 
-    def environment(self, git: Git, commit: str, stage: Stage, known: str = "") -> Environment:
+    def environment(self, git: Git, commit: str, stage: Stage, known: str = "", asked: str = "") -> Environment:
         image = stage.transform.image
         if folder_tree(git, commit, image) is None:
             check_reference(image)
             self._container_person(stage)
-            return Environment(known if known.startswith(PREFIX) else self._resolve(stage), image)
+            return Environment(known if known.startswith(PREFIX) else self._resolve(stage, asked), image)
         if not stage.transform.cmd:
             raise InvalidInputError(f"stage {stage.name}: a folder image needs transform.cmd")
         self._person(stage)
@@ -156,17 +156,17 @@ class LocalExecutor:
             self._engine = self._engine or find_engine()
         return Person(None, None, False, secrets, self._engine)
 
-    def _resolve(self, stage: Stage) -> str:
-        """What the reference means, asked once in the life of this executor."""
+    def _resolve(self, stage: Stage, asked: str) -> str:
+        """What the reference means, asked once in the life of this executor, and once for each request."""
         image = stage.transform.image
         assert self._engine is not None
-        if image not in self._resolved:
+        if (image, asked) not in self._resolved:
             try:
-                self._resolved[image] = self._engine.resolve(image)
+                self._resolved[image, ""] = self._resolved[image, asked] = self._engine.resolve(image)
             except RemoteError as error:
                 # Not transient here: a name that was mistyped would keep all other stages and branches waiting.
                 raise MachineError(f"stage {stage.name}: {error.message}", hint="push again, or retry later") from error
-        return self._resolved[image]
+        return self._resolved[image, asked]
 
     def _variables(self, stage: Stage) -> tuple[tuple[str, str], ...]:
         found = []

@@ -1,9 +1,9 @@
 """Requests: what a person asks of the controller, one small blob under ``refs/gitdata/requests/<its
 sha256>``. Pure.
 
-Written by ``job retry``, ``notify resend`` and ``notify release``, read by the controller, which deletes the
-ref when it has done what was asked. Anybody who may push can write one: nothing in it is trusted beyond its
-meaning.
+Written by ``job retry``, ``job cancel``, ``images refresh``, ``notify resend`` and ``notify release``, read by the
+controller, which deletes the ref when it has done what was asked. Anybody who may push can write one: nothing in it
+is trusted beyond its meaning.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SIZE_LIMIT = 4096
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """target: a job, a stage or a message id.
+    """target: a job, a stage ("" for all) or a message id.
 
     branch: "" where it does not matter. by: who asks. time: milliseconds.
     """

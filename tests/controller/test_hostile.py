@@ -11,7 +11,7 @@ import pytest
 from gitdata.backends.git import Git
 from gitdata.backends.images import export_tree
 from gitdata.controller.journal import abandoned
-from gitdata.controller.publish import generated_pointers
+from gitdata.controller.published import generated_pointers
 from gitdata.controller.recorded import read_index
 from gitdata.errors import InvalidInputError
 from gitdata.formats.index import dump_pack, dump_segment, object_name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitdata.controller.publish import generated_pointers
+from gitdata.controller.published import generated_pointers
 from gitdata.controller.serve import serve
 from gitdata.formats.dvc import object_key
 from helpers.lab import Lab, faster

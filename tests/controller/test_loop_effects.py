@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,32 @@ def test_a_retry_request_runs_a_failed_stage_again_and_is_deleted(lab: Lab) -> N
     assert lab.origin.refs("refs/gitdata/requests") == {}
     assert lab.output().source == source
     assert "Gitdata-Request: " in lab.origin.commit(lab.tip() or "").message
+
+
+def test_a_run_that_is_cancelled_has_failed_until_a_retry_is_asked_for(lab: Lab) -> None:
+    both = {"datum_tries": 1, "parallelism_spec": {"constant": 2}}
+    lab.stage("slow", "case $in in *a) sleep 600;; esac; cp /pfs/in/* /pfs/out/", **both)
+    lab.stage("after", "true", {"pfs": {"repo": "slow", "glob": "/"}})
+    lab.work.write("in/b", "two")
+    source = lab.push("stages")
+    with lab.controller() as controller:
+        while not lab.started(lab.log):
+            controller.turn()
+        job = next(line for line in lab.log if ": start " in line).split()[2].rstrip(":")
+        while controller.site.executor.progress(job).processed < 1:
+            time.sleep(0.05)
+        time.sleep(0.5)  # what is done is recorded from time to time
+        push_request(lab.origin, str(lab.origin.path), Request("cancel", job, "main", "me", 1))
+        while controller.turn():
+            pass
+        assert controller.site.executor.jobs() == {}, "it has ended and is forgotten"
+    assert lab.states() == {"slow": "failed", "after": "unrunnable"}
+    assert lab.origin.refs("refs/gitdata/requests") == {}
+    assert lab.started(lab.settle()) == [], "nobody asked for more"
+    lab.stage("slow", "cp /pfs/in/* /pfs/out/", datum_tries=1)
+    assert lab.push("mended") != source
+    lab.settle()
+    assert lab.states() == {"slow": "success", "after": "success"}
 
 
 def test_a_request_that_nobody_can_fulfil_is_deleted_too(lab: Lab) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from gitdata.controller.facts import Wish
 from gitdata.controller.launch import record, write_record
-from gitdata.controller.publish import output_ref
+from gitdata.controller.published import output_ref
 from gitdata.controller.serve import serve
 from gitdata.controller.watch import Remote, look
 from gitdata.errors import RemoteError

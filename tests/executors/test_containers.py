@@ -16,12 +16,14 @@ import pytest
 
 from executors.bench import Bench
 from executors.conformance import EACH, Conformance
+from gitdata.controller.requests import push_request
 from gitdata.errors import InvalidInputError, MachineError
 from gitdata.executors.base import Executor
 from gitdata.executors.local import LocalExecutor
+from gitdata.formats.requests import Request
 from gitdata.model import Secret
 from helpers.containers import IMAGE, Containers, find_containers, registry
-from helpers.lab import Lab
+from helpers.lab import Lab, faster
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="another user can only be had as root")
 
@@ -179,15 +181,22 @@ def test_a_tag_that_moved_recomputes_nothing(containers: Containers, tmp_path: P
             containers.call("push", f"{host}/tools/test:{tag}")
             containers.call("rmi", "--force", f"{host}/tools/test:{tag}")
 
-    def settle(tag: str) -> tuple[dict[str, str], list[str]]:
+    def settle(tag: str, branch: str = "main") -> tuple[dict[str, str], list[str]]:
         transform = {
             "image": f"{host}/tools/test:{tag}",
             "cmd": ["sh", "-c", 'cat /content > "/pfs/out/$(basename $in)"'],
         }
         lab.stage("say", "", transform=transform)
-        lab.push("more")
-        said = lab.settle()  # each time a new controller
-        return lab.files("say"), lab.started(said)
+        lab.push("more", branch)
+        said = lab.settle(faster(branches=("*",)))  # each time a new controller
+        return lab.files("say", branch), lab.started(said)
+
+    def refreshed(*targets: str) -> list[str]:
+        for target in targets:
+            push_request(lab.origin, str(lab.origin.path), Request("refresh", target, "main", "me", 1))
+        started = lab.started(lab.settle())
+        assert lab.origin.refs("refs/gitdata/requests") == {}
+        return started
 
     (tmp_path / "lab").mkdir()
     lab = Lab.create(tmp_path / "lab")
@@ -206,6 +215,14 @@ def test_a_tag_that_moved_recomputes_nothing(containers: Containers, tmp_path: P
         assert settle("v1") == ({"a": "one"}, [])
         lab.work.write("in/b", "b")
         assert settle("v1") == ({"a": "one", "b": "one"}, ["say"])
+        assert settle("v1", "new") == ({"a": "one", "b": "one"}, []), "as its nearest ancestor with outputs"
+        assert refreshed("other") == []
+        assert refreshed("say", "other") == ["say"]
+        assert lab.files("say") == {"a": "two", "b": "two"}
+        push("three", "v1")
+        assert refreshed("") == ["say"]
+        assert lab.files("say") == {"a": "three", "b": "three"}
+        push("two", "v1")
         assert settle("v2") == ({"a": "two", "b": "two"}, ["say"])
         assert settle("v1") == ({"a": "two", "b": "two"}, ["say"])  # the text changed: v1 is asked for once more
 

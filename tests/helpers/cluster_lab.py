@@ -28,7 +28,7 @@ from gitdata.backends.stores import open_store
 from gitdata.controller.config import ControllerSettings
 from gitdata.controller.loop import Controller
 from gitdata.controller.notes import NOTES_REF, read_notes
-from gitdata.controller.publish import published_source
+from gitdata.controller.published import published_source
 from gitdata.controller.serve import serve
 from gitdata.controller.site import Site
 from gitdata.controller.watch import open_clone

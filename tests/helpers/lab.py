@@ -20,7 +20,7 @@ from gitdata.backends.objects import ObjectStore
 from gitdata.backends.stores import open_store
 from gitdata.controller.config import ControllerSettings
 from gitdata.controller.loop import Controller
-from gitdata.controller.publish import generated_pointers, output_ref
+from gitdata.controller.published import generated_pointers, output_ref
 from gitdata.controller.serve import serve
 from gitdata.controller.site import Site
 from gitdata.controller.visit import OutputCommit, describe

@@ -133,7 +133,7 @@ class PodExecutor:
         self._lock = threading.Lock()
         self._pods = 0
 
-    def environment(self, git: Git, commit: str, stage: Stage, known: str = "") -> Environment:
+    def environment(self, git: Git, commit: str, stage: Stage, known: str = "", asked: str = "") -> Environment:
         if stage.transform.secrets:
             raise InvalidInputError("no secret is known here")
         return Environment("oci:sha256:" + "0" * 64, stage.transform.image)

@@ -1,0 +1,32 @@
+"""Ask the controller what the tags of stages' images mean now, and to run what that changes.
+
+A tag is resolved once and its digest kept with the outputs, so that a tag that moved recomputes nothing by itself.
+Stages whose image is a folder of the repository have nothing to refresh.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from gitdata.commands.sites import ask, branch_of, published_on
+from gitdata.commands.terminal import say
+from gitdata.data.repository import Repository
+from gitdata.errors import MissingDataError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("stage", nargs="*", metavar="STAGE", help="default: every stage")
+    parser.add_argument("-b", "--branch", help="default: the current branch")
+
+
+def run(args: argparse.Namespace) -> int:
+    repository = Repository.open()
+    git, branch = repository.git, branch_of(repository, args.branch)
+    found = published_on(repository, branch)
+    for stage in args.stage:
+        if stage not in found.stages:
+            raise MissingDataError(f"gitdata/{branch} has no stage {stage}", hint="see `gitdata plan`")
+    for stage in dict.fromkeys(args.stage or [""]):
+        ask(git, "refresh", stage, branch)
+    say(f"asked for a new look at the images of {', '.join(args.stage) or 'all stages'}; see `gitdata job list`")
+    return 0

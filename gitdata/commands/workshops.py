@@ -1,0 +1,79 @@
+"""A workshop: where ``plan`` and ``run`` do on this machine what the controller does for a push.
+
+Apart from ``sites`` because an executor takes long to import.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from gitdata.backends.git import Git
+from gitdata.backends.layered import LayeredStore
+from gitdata.backends.objects import ObjectStore
+from gitdata.commands.sites import cache_home, cache_store, local_zone
+from gitdata.controller.facts import Wish
+from gitdata.controller.site import Site
+from gitdata.controller.visit import default_branch, git_remote, output_tips
+from gitdata.controller.wishes import make_wish
+from gitdata.data.repository import Repository
+from gitdata.data.transfer import pull_objects
+from gitdata.errors import InvalidInputError, NotARepositoryError
+from gitdata.executors.local import LocalExecutor
+
+
+def wish(git: Git, revision: str, branch: str) -> Wish:
+    """What the controller would survey for a revision. Raises NotARepositoryError for a revision that is none."""
+    commit = git.resolve(revision)
+    if commit is None:
+        raise NotARepositoryError(f"{revision}: no such revision", hint="commit something first, or fetch it")
+    return make_wish(git, commit, branch, output_tips(git), default_branch=default_branch(git))
+
+
+def workshop(
+    repository: Repository,
+    remote: str | None,
+    cores: int | None = None,
+    secrets: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> Site:
+    """A site that writes to the cache only and reads the remote's results too, if there is a remote."""
+    upper = cache_store(repository)
+    lower = _remote_or_none(repository, remote)
+
+    def bring(oids: Iterable[str]) -> None:
+        if lower is not None:
+            pull_objects(lower, repository.cache, oids)
+
+    return Site(
+        git=repository.git,
+        store=upper if lower is None else LayeredStore(upper, lower),
+        executor=LocalExecutor(
+            upper.url,
+            {},
+            cores=cores,
+            cache_home=cache_home(),
+            secrets=secrets,
+            container_options=container_options(repository.git),
+        ),
+        origin=repository.git.config(f"remote.{git_remote(repository.git)}.url") or str(repository.root),
+        zone=local_zone(),
+        read_zones=() if lower is None else ("main",),
+        bring=bring,
+    )
+
+
+def container_options(git: Git) -> list[str]:
+    """``git config gitdata.containerOptions``: what this machine's podman or docker needs to run a container."""
+    text = git.config("gitdata.containerOptions")
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise InvalidInputError(f"git config gitdata.containerOptions: {error}: {text}") from error
+
+
+def _remote_or_none(repository: Repository, name: str | None) -> ObjectStore | None:
+    """The remote, or None where the repository has none and none was asked for."""
+    if name is None and not repository.config.get("core", {}).get("remote"):
+        return None
+    return repository.remote(name)
