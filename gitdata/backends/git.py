@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from gitdata.backends.processes import read_bounded
 from gitdata.errors import GitdataError, InvalidInputError, NotARepositoryError, RemoteError
@@ -24,6 +25,7 @@ ZERO = "0" * 40
 # What is read of a stranger's commit: a small push can be terabytes when it is unpacked.
 MOST_LISTED, MOST_OF_ONE = 128 << 20, 128 << 20  # bytes: names of files, one file
 _AT_ONCE = 16 << 20
+_MOST_KNOWN = 4096
 _NO_DATA = "keep data in the data remote, not in git"
 
 # Variables that tie git to a repository, an index or a configuration that is not the one we name.
@@ -130,6 +132,9 @@ class Git:
         if index is not None:
             extra["GIT_INDEX_FILE"] = str(index)
         self._env = clean_environment(extra)
+        # What never changes, of what a controller asks at each turn.
+        self._commits: dict[str, Commit] = {}
+        self._ancestry: dict[tuple[str, str], bool] = {}
 
     # ------------------------------------------------------------------------------------------------------ calling
 
@@ -178,6 +183,13 @@ class Git:
         return done.stdout.decode(errors="replace").rstrip("\n") if done.returncode == 0 else default
 
     def commit(self, sha: str) -> Commit:
+        """A commit by its full sha."""
+        if sha not in self._commits:
+            _make_room(self._commits)
+            self._commits[sha] = self._read_commit(sha)
+        return self._commits[sha]
+
+    def _read_commit(self, sha: str) -> Commit:
         header, _, message = self.run("cat-file", "commit", sha).decode(errors="replace").partition("\n\n")
         fields: dict[str, list[str]] = {}
         for line in header.split("\n"):
@@ -287,7 +299,14 @@ class Git:
         return {line.split(" ", 1)[1]: line.split(" ", 1)[0] for line in out.splitlines()}
 
     def is_ancestor(self, older: str, newer: str) -> bool:
-        return self.call("merge-base", "--is-ancestor", older, newer).returncode == 0
+        known = self._ancestry.get((older, newer))
+        if known is None:
+            code = self.call("merge-base", "--is-ancestor", older, newer).returncode
+            known = code == 0
+            if code in (0, 1):  # else one of them is not here yet
+                _make_room(self._ancestry)
+                self._ancestry[older, newer] = known
+        return known
 
     # ------------------------------------------------------------------------------------------------------ writing
 
@@ -371,6 +390,11 @@ class Git:
         if not rejected:
             raise _remote_error("push to", url, done.stderr)
         return PushResult(False, "; ".join(line.split("\t")[-1] for line in rejected))
+
+
+def _make_room(known: dict[Any, Any]) -> None:
+    if len(known) >= _MOST_KNOWN:
+        known.clear()
 
 
 def _dated(ident: str) -> str:

@@ -19,7 +19,7 @@ from gitdata.controller.config import ControllerSettings
 from gitdata.controller.drive import Driver
 from gitdata.controller.facts import Survey, Wish
 from gitdata.controller.notes import NOTES_REF
-from gitdata.controller.notify import OUTBOX_REF, deliver
+from gitdata.controller.notify import OF_A_MESSAGE, OUTBOX_REF, deliver
 from gitdata.controller.publish import Tips, publish
 from gitdata.controller.published import output_ref, published_source
 from gitdata.controller.requests import open_requests
@@ -80,43 +80,58 @@ class Controller:
         self._archive_after = 0.0  # on the monotonic clock
         self._moved: dict[str, str | None] = {}  # refs that this turn's own pushes moved
         self._begun: set[str] | None = None  # commits of jobs that ran before our first turn
+        self._open: dict[str, Request] = {}
+        self._old = True  # whether the remote must be asked again
+        self._quiet_at: str | None = None  # the outbox in which nothing waits for us
         self._said: dict[str, str] = {}
 
     # ------------------------------------------------------------------------------------------------------- a turn
 
-    def turn(self) -> bool:
-        """Look once, do what can be done now. True while anything is still in progress. Raises transient errors."""
+    def turn(self, *, fresh: bool = True) -> bool:
+        """Do what can be done now. True while anything is still in progress. Raises transient errors.
+
+        fresh: ask the git server first. Without it jobs are seen to, and it is asked only where our own pushes make
+        what it last said old.
+        """
+        fresh |= self._old
         # Before the look: a job that another controller started for a push that we have not seen is not unwanted.
         known = self.site.executor.jobs()
         running = set(known)
         if self._begun is None:
             alive = [name for name, status in known.items() if status.state in ("pending", "running")]
             self._begun = {commit for name in alive if (commit := self.site.executor.commit(name))}
-        now = look(self.site.git, self.site.origin, self.remote)
-        if not self.default or now != self.remote:
-            self.default = (self.site.git.default_branch(self.site.origin) or "").removeprefix(HEADS)
-        self.remote = now
-        self._archive()
+        if fresh:
+            self._look()
         tips = self.remote.branches(self.settings.branches or (self.default,))
         for gone in set(self.branches) - set(tips):
             del self.branches[gone]
         self.problems.clear()
-        requests = self._requests()
         wanted: set[str] = set()
         busy, sure = False, True
-        self._moved.clear()
         for branch, tip in sorted(tips.items()):
             try:
-                busy |= self._branch(branch, tip, requests, wanted)
+                busy |= self._branch(branch, tip, self._open, wanted)
             except GitdataError as error:
                 if error.transient:
                     raise
                 self.problems[branch], sure = error, False
             self._say_once(f"problem of {branch}", self._problem(branch, tip))
-        if sure:  # else nobody knows which jobs the branch with the error wants
+        # Else nobody knows which jobs the branch with the error wants, or a push that we have not seen.
+        if sure and fresh:
             self._cancel_unwanted(running - wanted, tips, busy=busy)
         self._begun = set()
         return busy
+
+    def _look(self) -> None:
+        self._old = True  # also if this breaks off
+        now = look(self.site.git, self.site.origin, self.remote)
+        if not self.default or now != self.remote:
+            self.default = (self.site.git.default_branch(self.site.origin) or "").removeprefix(HEADS)
+        self.remote = now
+        self._moved.clear()
+        self._open = self._requests()
+        self._old = False
+        self._archive()
 
     def _problem(self, branch: str, tip: str) -> str:
         error = self.problems.get(branch)
@@ -124,7 +139,13 @@ class Controller:
 
     def notify(self) -> None:
         """Send what may be sent. What cannot be sent now stays in the outbox and is tried at a later turn."""
+        outbox = {**self.remote.refs, **self._moved}.get(OUTBOX_REF)
+        if outbox == self._quiet_at and not any(request.kind in OF_A_MESSAGE for request in self._open.values()):
+            return
         report = deliver(self.site.git, self.site.origin, self.mailer, now=self.clock(), nonce=self.nonce)
+        self._quiet_at = report.tip if report.quiet else ""
+        self._moved[OUTBOX_REF] = report.tip
+        self._open = {id: request for id, request in self._open.items() if request.kind not in OF_A_MESSAGE}
         for message in report.sent:
             self.say(f"sent {message.id[:12]}: {message.message.get('subject', '')}")
         for count, what in (
@@ -214,6 +235,7 @@ class Controller:
         refs = {**self.remote.refs, **self._moved}
         tips = Tips(refs.get(output_ref(branch)), refs.get(NOTES_REF), refs.get(OUTBOX_REF))
         sends = branch in (self.settings.sends or (self.default,))
+        self._old = True
         pushed, moved = publish(self.site, self.driver.facts, survey, tips, sorted(requests), sends=sends, say=self.say)
         if not pushed.accepted:
             memory.commit, memory.reason = "", pushed.reason
@@ -254,6 +276,7 @@ class Controller:
         for branch, tip in self.remote.orphans().items():
             gone = f"{OUTPUTS}{branch}"
             updates = {f"{ARCHIVE}{branch}/{tip}": tip, gone: None}
+            self._old = True
             moved = self.site.git.push(self.site.origin, updates, expect={gone: tip})
             word = "is archived" if moved.accepted else f"cannot be archived: {moved.reason}"
             if not moved.accepted:

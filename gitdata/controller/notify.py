@@ -26,6 +26,7 @@ from gitdata.formats.outbox import Message, State, dump_message, message_path, p
 from gitdata.formats.requests import Request
 
 OUTBOX_REF = "refs/gitdata/outbox"
+OF_A_MESSAGE = ("resend", "release")  # kinds of requests that are fulfilled here
 _FETCHED = "refs/gitdata/fetched/outbox"
 _TRIES = 30  # pushes until we say that the outbox is too busy
 _CHUNK = 1000
@@ -33,14 +34,20 @@ _CHUNK = 1000
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReport:
-    """sent: by this call. The rest: what the outbox holds now. problems: lines for a person."""
+    """sent: by this call. The rest: what the outbox holds now. problems: lines for a person.
+
+    tip: the outbox that was looked at last. quiet: nothing in it waits for this process, nor is being sent.
+    """
 
     sent: tuple[Message, ...] = ()
     pending: tuple[Message, ...] = ()
     held: tuple[Message, ...] = ()
     unconfirmed: tuple[Message, ...] = ()
     refused: tuple[Message, ...] = ()
+    claimed: tuple[Message, ...] = ()
     problems: tuple[str, ...] = ()
+    tip: str | None = None
+    quiet: bool = False
 
 
 @dataclass(slots=True)
@@ -168,7 +175,10 @@ def deliver(git: Git, url: str, mailer: Mailer | None, *, now: int, nonce: str, 
             problems.append(problem)
         if problem or not won:  # or others are quicker: what they leave is for the next call
             break
-    return _report(read_outbox(git, fetch_outbox(git, url), problems), sent, problems, now)
+    tip = fetch_outbox(git, url)
+    report = _report(read_outbox(git, tip, problems), sent, problems, now)
+    waits = any(abandoned(git)) or (mailer is not None and report.pending)
+    return replace(report, tip=tip, quiet=not waits and not report.claimed)
 
 
 def _due(messages: Mapping[str, Message], target: str, now: int) -> list[Message]:
@@ -260,6 +270,7 @@ def _report(
         held=tuple(states.get("held", ())),
         unconfirmed=tuple(states.get("unconfirmed", ())),
         refused=tuple(states.get("refused", ())),
+        claimed=tuple(states.get("claimed", ())),
         problems=tuple(problems),
     )
 
@@ -284,7 +295,7 @@ def fulfil(git: Git, url: str, *, now: int, problems: list[str] | None = None) -
         made: dict[str, Message] = {}
         change = _Change()
         for request in open_requests(git, url).values():
-            if request.kind not in ("resend", "release"):
+            if request.kind not in OF_A_MESSAGE:
                 continue
             try:
                 moved = _moved(request, {**messages, **made}, now)

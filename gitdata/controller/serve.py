@@ -1,7 +1,8 @@
 """Serve: turns of the loop, one after another, until told to stop; or, with ``once``, until nothing is left to do.
 
 Called by ``gitdata controller``. Between turns it waits for the first of: a wake-up of the post-receive hook, a job
-that changed its state, the poll interval. It is the only place that sleeps.
+that changed its state, the poll interval. The git server is asked at a wake-up and once in a poll interval, not for
+each job that ends. It is the only place that sleeps.
 """
 
 from __future__ import annotations
@@ -26,25 +27,30 @@ def serve(controller: Controller, *, once: bool, stop: threading.Event, heartbea
 
     heartbeat: a file that is written at each turn, for who watches over this process: ``ok`` or why a turn failed.
     """
-    failures = 0
+    failures, look_at = 0, 0.0
     _beat(heartbeat, "starting")
     wake = WakeFile(controller.site.origin)
     while not stop.is_set():
         pause = controller.settings.poll_seconds
         try:
-            wake.seen()
-            busy = controller.turn()
+            fresh = wake.moved() or time.monotonic() >= look_at
+            if fresh:
+                wake.seen()
+                look_at = time.monotonic() + pause
+            busy = controller.turn(fresh=fresh)
             controller.notify()
             failures = 0
             _beat(heartbeat, "ok")
             if once and not busy:
+                if not fresh:  # what was pushed meanwhile counts too
+                    look_at = 0.0
+                    continue
                 for error in controller.problems.values():
                     raise error
                 return
-            if busy:
-                pause = min(pause, 1.0)
+            pause = min(pause, 1.0) if busy else max(0.0, look_at - time.monotonic())
         except (GitdataError, OSError) as error:
-            failures += 1
+            failures, look_at = failures + 1, 0.0
             if not _passes(error) or (once and failures >= 5):
                 raise
             pause = min(_LONGEST_BACKOFF, 0.5 * 2**failures) * random.uniform(0.5, 1)

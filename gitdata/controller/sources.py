@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from gitdata.backends.git import Git, TreeEntry, hide_password
@@ -38,12 +39,14 @@ class Source:
 class Tree:
     """The files of one commit, with the pointers among them. unreadable: what is wrong with a pointer, or "".
 
+    What was read of them is kept: the controller asks at each turn, and a commit does not change.
     endless: it has more files than can be listed; then none is known.
     """
 
     def __init__(self, git: Git, commit: str) -> None:
         self.git, self.commit = git, commit
         self._git_sources: dict[str, Source] = {}
+        self._pipelines: dict[str, tuple[Stage, ...]] = {}
         self.outputs: dict[str, Output] = {}
         self.generated: dict[str, dict[str, str]] = {}
         self.unreadable, self.endless = "", False
@@ -73,6 +76,11 @@ class Tree:
 
     def pipeline(self, default_branch: str) -> tuple[Stage, ...]:
         """The stages in topological order. Raises InvalidInputError with a line per problem."""
+        if default_branch not in self._pipelines:
+            self._pipelines[default_branch] = self._load_pipeline(default_branch)
+        return self._pipelines[default_branch]
+
+    def _load_pipeline(self, default_branch: str) -> tuple[Stage, ...]:
         if self.unreadable:
             raise InvalidInputError(self.unreadable)
         specs = [path for path in self.entries if is_spec(path)]
@@ -91,21 +99,25 @@ class Tree:
 
         The controller's configuration decides where data is; a relative folder cannot be compared and is left alone.
         """
-        entry = self.entries.get(".dvc/config")
-        if entry is None:
+        named = self._default_remote
+        if not ("://" in named or named.startswith("/")):
             return
-        config = parse_config(
-            self.git.blobs([entry.sha], most=_MOST_TEXT)[entry.sha].decode(errors="replace"), ".dvc/config"
-        )
-        default = config.get("core", {}).get("remote", "").lower()
-        named = remotes(config).get(default)
-        if named is None or not ("://" in named.url or named.url.startswith("/")):
-            return
-        if _normal(named.url) != _normal(url):
+        if _normal(named) != _normal(url):
             raise InvalidInputError(
-                f".dvc/config: its default remote {hide_password(named.url)} is not the controller's",
+                f".dvc/config: its default remote {hide_password(named)} is not the controller's",
                 hint="push to the remote that the controller reads, or start it with --remote",
             )
+
+    @cached_property
+    def _default_remote(self) -> str:
+        """The URL of the commit's own default remote, "" for none."""
+        entry = self.entries.get(".dvc/config")
+        if entry is None:
+            return ""
+        text = self.git.blobs([entry.sha], most=_MOST_TEXT)[entry.sha].decode(errors="replace")
+        config = parse_config(text, ".dvc/config")
+        named = remotes(config).get(config.get("core", {}).get("remote", "").lower())
+        return named.url if named else ""
 
     def source(self, repo: str, store: ObjectStore) -> Source:
         """The listing of a pointer or a git path. Raises InvalidInputError, MissingDataError."""

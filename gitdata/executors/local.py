@@ -31,6 +31,7 @@ from gitdata.model import Environment, JobStatus, Stage
 from gitdata.worker.sandbox import ability
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MOST_FOLDERS = 4096
 _NONE: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 
 
@@ -67,6 +68,7 @@ class LocalExecutor:
         )
         self._secrets = secrets
         self._engine: Engine | None = None
+        self._folders: dict[tuple[str, str], str | None] = {}
         self._resolved: dict[tuple[str, str], str] = {}
         self._jobs: dict[str, LocalJob] = {}
         self._lock = threading.Lock()
@@ -74,14 +76,24 @@ class LocalExecutor:
 
     def environment(self, git: Git, commit: str, stage: Stage, known: str = "", asked: str = "") -> Environment:
         image = stage.transform.image
-        if folder_tree(git, commit, image) is None:
+        folder = self._folder(git, commit, image)
+        if folder is None:
             check_reference(image)
             self._container_person(stage)
             return Environment(known if known.startswith(PREFIX) else self._resolve(stage, asked), image)
         if not stage.transform.cmd:
             raise InvalidInputError(f"stage {stage.name}: a folder image needs transform.cmd")
         self._person(stage)
-        return Environment(folder_environment_id(git, commit, image), image)
+        return Environment(folder, image)
+
+    def _folder(self, git: Git, commit: str, image: str) -> str | None:
+        """The environment of an image folder, None for a reference. Asked for every stage at each turn."""
+        if (commit, image) not in self._folders:
+            if len(self._folders) >= _MOST_FOLDERS:
+                self._folders.clear()
+            there = folder_tree(git, commit, image) is not None
+            self._folders[commit, image] = folder_environment_id(git, commit, image) if there else None
+        return self._folders[commit, image]
 
     def workers(self, stage: Stage) -> int:
         return workers_on(stage, 1)  # one machine is one node
