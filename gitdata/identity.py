@@ -127,3 +127,8 @@ def job_name(stage: str, remote_url: str, zone: str, run_key: str, attempt: int)
     safe = "".join(c if c.isascii() and c.isalnum() else "-" for c in stage.lower())[:30].strip("-") or "stage"
     owner = sha256(canonical({"v": 1, "kind": "job", "remote": remote_url, "zone": zone, "run_key": run_key}))
     return f"{safe}-{owner[:10]}-{attempt}"
+
+
+def run_of_job(name: str) -> str:
+    """What the names of all attempts at a run have in common."""
+    return name.rpartition("-")[0]

@@ -243,6 +243,8 @@ class _Asked:
         query = {"service": asked.get("service", ""), "scope": f"repository:{self._path}:pull"}
         url = realm._replace(query="&".join(filter(None, [realm.query, urllib.parse.urlencode(query)]))).geturl()
         status, _, body = _get(url, name, _basic(self._login) if self._login else "")
+        if status == 429 or status >= 500:
+            raise RemoteError(f"{name}: its registry gives no token ({status}{_words(body)})", transient=True)
         answer = _object(name, body) if status == 200 else {}
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or "\n" in token:

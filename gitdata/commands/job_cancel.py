@@ -1,15 +1,16 @@
 """Ask the controller to end a run. Its stage has failed then, and what comes after it in the pipeline cannot run.
 
-Datums that are done stay known. It is tried again for `gitdata job retry`, or for a push that changes what it would do.
+Branches that want the same run share it: it ends for all. Datums that are done stay known. It is tried again for
+`gitdata job retry`, or for a push that changes what it would do.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from gitdata.commands.sites import ask, refresh_quietly
+from gitdata.commands.sites import ask, branch_of, refresh_quietly
 from gitdata.commands.terminal import say
-from gitdata.controller.jobs import find_job
+from gitdata.controller.jobs import find_job, list_jobs
 from gitdata.controller.visit import output_commits
 from gitdata.data.repository import Repository
 from gitdata.errors import ConflictError
@@ -17,14 +18,24 @@ from gitdata.errors import ConflictError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="STAGE|JOB", help="a job that runs, or its stage")
+    parser.add_argument("-b", "--branch", help="of a stage; default: the current branch")
     parser.add_argument("-r", "--remote", metavar="NAME", help="the data remote")
 
 
 def run(args: argparse.Namespace) -> int:
     repository = Repository.open()
-    git = repository.git
+    git, store = repository.git, repository.remote(args.remote)
     refresh_quietly(repository)
-    row = find_job(repository.remote(args.remote), "main", output_commits(git), args.target)
+    branch = branch_of(repository, args.branch)
+    of_stage = list_jobs(store, "main", output_commits(git), 1000, args.target)
+    here = [row for row in of_stage if (row.state, row.branch) == ("running", branch)]
+    if of_stage and not here:
+        elsewhere = next((row for row in of_stage if row.state == "running"), of_stage[0])
+        raise ConflictError(
+            f"{args.target} does not run for {branch}",
+            hint=f"its newest job is {elsewhere.id} of {elsewhere.branch}: {elsewhere.state}",
+        )
+    row = here[0] if here else find_job(store, "main", output_commits(git), args.target)
     if row.state != "running":
         raise ConflictError(f"{row.id} does not run: {row.state}", hint="see `gitdata job list`")
     ask(git, "cancel", row.id, row.branch)

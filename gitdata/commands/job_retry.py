@@ -30,6 +30,10 @@ def run(args: argparse.Namespace) -> int:
         state, run_key, result = found.stages[args.target]
         if state != "failed":
             raise ConflictError(f"{args.target} did not fail: {state}", hint="only a failed run can be tried again")
+        if run_key == "-":  # it failed before it had a run: its image could not be had, say
+            ask(git, "retry", args.target, branch)
+            say(f"asked for another look at {args.target}; follow it with `gitdata job list`")
+            return 0
         row = job_of(store, "main", run_key, result)
     else:
         row = find_job(store, "main", output_commits(git), args.target)

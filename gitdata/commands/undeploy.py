@@ -13,7 +13,7 @@ from gitdata.backends.kube import Cluster, Kube
 from gitdata.commands.places import add_places, places_of
 from gitdata.commands.terminal import printable
 from gitdata.errors import BusyError, UsageError
-from gitdata.executors.kubernetes_apply import gone, jobs, made, remove, stopped, title
+from gitdata.executors.kubernetes_apply import gone, halt, jobs, made, remove, stopped, title
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +39,9 @@ def run(args: argparse.Namespace) -> int:
     def tell(text: str) -> None:
         print(printable(text))
 
-    remove(kube, [o for o in objects if o["kind"] == "Deployment"], tell)
+    halt(kube, found)  # it goes after its jobs: it says which are its own, to whoever has to begin again
     stopped(kube, places, args.timeout)
-    remove(kube, [*jobs(kube, found, places), *(o for o in objects if o["kind"] != "Deployment")], tell)
+    remove(kube, [*jobs(kube, found, places), *objects], tell)
     left = gone(kube, [o for o in objects if o["kind"] == "Namespace"], args.timeout)
     if left:
         raise BusyError(f"still being deleted: {', '.join(left)}", hint="look again with `kubectl get namespaces`")

@@ -15,6 +15,7 @@ from gitdata.controller.launch import launch
 from gitdata.controller.live import Live
 from gitdata.controller.plan import LONGEST_BACKOFF_MS, StagePlan
 from gitdata.controller.site import Site
+from gitdata.identity import run_of_job
 
 
 class Driver:
@@ -66,7 +67,7 @@ class Driver:
         for plan in survey.plans.values():
             if plan.state != "run":
                 continue
-            if _run_of(plan.job) in map(_run_of, survey.wish.cancelled):
+            if run_of_job(plan.job) in survey.wish.cancelled:
                 # The record first: a controller that is killed in between leaves a job that no plan wants any more.
                 give_up(self.site, survey, plan, "it was cancelled by a request", now=self.clock())
                 self.site.executor.cancel(plan.job)
@@ -75,6 +76,8 @@ class Driver:
             ended = status is not None and status.state in ("succeeded", "failed")
             if status is not None:  # also if it has ended: whoever showed it may be gone
                 self.live.add(plan)
+            if status is not None and not ended:  # also one that was adopted
+                self._active.setdefault(plan.stage_key, plan.job)
             if (ended or not plan.todo) and collect(self.site, self.facts, survey, plan, status, now=self.clock()):
                 return True
             if status is None and plan.todo and self._may_start(plan):
@@ -91,8 +94,3 @@ class Driver:
             return False
         wait = plan.not_before - self.clock()
         return wait <= 0 or wait > LONGEST_BACKOFF_MS  # the record is of a clock that was ahead of this one
-
-
-def _run_of(job: str) -> str:
-    """What all attempts at a run have in common in the names of their jobs."""
-    return job.rpartition("-")[0]

@@ -24,6 +24,7 @@ from gitdata.identity import stage_key
 from gitdata.model import DatumResult, Environment, Listing, Stage, leaves
 
 _TREES = 4
+_MOST_MEANT = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Wish:
     """What to survey. preferred: stage -> result named by the output tip. retried: jobs whose retry was asked for.
 
     pinned: stage -> what the image reference of its published output meant. asked: stage, or "" for all -> the request
-    to look anew at what its image means. cancelled: jobs whose run nobody wants any more.
+    to look anew at what its image means. cancelled: runs that are to end, by ``identity.run_of_job``.
     only: these stages and what they need; empty = all. default_branch: what a spec may call this commit.
     """
 
@@ -74,6 +75,8 @@ class Facts:
         self._records: dict[str, RunRecord] = {}
         self._listings: dict[str, Listing] = {}
         self._proven: set[str] = set()
+        # A commit keeps the images that it began with, however long it takes: (commit, stage, request) -> environment.
+        self._meant: dict[tuple[str, str, str], str] = {}
 
     def survey(self, wish: Wish, believed: Survey | None = None) -> Survey:
         """Every stage of the commit with its state. Raises RemoteError where the store cannot be asked.
@@ -117,12 +120,18 @@ class Facts:
         before = wish.pinned.get(stage.name)
         asked = wish.asked.get(stage.name) or wish.asked.get("", "")
         known = before.id if before and not asked and before.image == stage.transform.image else ""
+        meant = (wish.commit, stage.name, asked)
         try:
-            environment = self.site.executor.environment(self.site.git, wish.commit, stage, known, asked)
+            environment = self.site.executor.environment(
+                self.site.git, wish.commit, stage, self._meant.get(meant, known), asked
+            )
         except GitdataError as error:
             if error.transient:  # a registry that does not answer must not keep other stages and branches waiting
                 return StagePlan(stage, "waiting", error.message, trouble=True)
             return StagePlan(stage, "failed", error.message)
+        if len(self._meant) >= _MOST_MEANT:
+            self._meant.clear()
+        self._meant[meant] = environment.id
         try:
             for leaf in leaves(stage.input):
                 if leaf.repo not in upstream and leaf.repo not in sources:

@@ -29,6 +29,7 @@ from gitdata.controller.wishes import OF_A_COMMIT, make_wish
 from gitdata.errors import GitdataError, RemoteError
 from gitdata.formats.requests import Request
 
+_ALIVE = ("pending", "running")
 _REFUSALS = 5  # in a row, until a push that is refused is a problem and no race
 _LONGEST_PAUSE = 60.0  # seconds
 
@@ -81,6 +82,7 @@ class Controller:
         self._moved: dict[str, str | None] = {}  # refs that this turn's own pushes moved
         self._begun: set[str] | None = None  # commits of jobs that ran before our first turn
         self._open: dict[str, Request] = {}
+        self._wanted: set[str] = set()  # jobs that one of our turns has wanted
         self._old = True  # whether the remote must be asked again
         self._quiet_at: str | None = None  # the outbox in which nothing waits for us
         self._said: dict[str, str] = {}
@@ -98,7 +100,7 @@ class Controller:
         known = self.site.executor.jobs()
         running = set(known)
         if self._begun is None:
-            alive = [name for name, status in known.items() if status.state in ("pending", "running")]
+            alive = [name for name, status in known.items() if status.state in _ALIVE]
             self._begun = {commit for name in alive if (commit := self.site.executor.commit(name))}
         if fresh:
             self._look()
@@ -110,12 +112,13 @@ class Controller:
         busy, sure = False, True
         for branch, tip in sorted(tips.items()):
             try:
-                busy |= self._branch(branch, tip, self._open, wanted)
+                busy |= self._branch(branch, tip, wanted)
             except GitdataError as error:
                 if error.transient:
                     raise
                 self.problems[branch], sure = error, False
             self._say_once(f"problem of {branch}", self._problem(branch, tip))
+        self._wanted = (self._wanted | wanted) & (running | wanted)
         # Else nobody knows which jobs the branch with the error wants, or a push that we have not seen.
         if sure and fresh:
             self._cancel_unwanted(running - wanted, tips, busy=busy)
@@ -156,14 +159,14 @@ class Controller:
             self._say_once(what, f"{count} messages are {what}" if count else "")
         self._say_once("problems", "; ".join(report.problems))
 
-    def _branch(self, branch: str, tip: str, requests: Mapping[str, Request], wanted: set[str]) -> bool:
+    def _branch(self, branch: str, tip: str, wanted: set[str]) -> bool:
         if branch not in self.branches:
             self.branches[branch] = Progress(self._left(branch, tip))
         memory = self.branches[branch]
         if time.monotonic() < memory.pause_until:
             return self._refused(memory, branch)
         output = self.remote.refs.get(output_ref(branch))
-        mine = {id: r for id, r in requests.items() if r.kind in OF_A_COMMIT and r.branch == branch}
+        mine = {id: r for id, r in self._open.items() if r.kind in OF_A_COMMIT and r.branch == branch}
         published = published_source(self.site.git, output)
         commit = self._in_progress(memory, tip, None if mine else published)
         if not commit:
@@ -175,7 +178,7 @@ class Controller:
         if memory.told != commit:
             self.say(f"{branch}: {commit[:12]} {self.site.git.commit(commit).subject}")
         memory.told = commit
-        wish = self._wish(memory, branch, output, mine)
+        wish = self._wish(memory, branch, output)
         survey = self.driver.advance(wish)
         self._tell(memory, survey)
         wanted |= {plan.job for plan in survey.plans.values() if plan.state == "run"}
@@ -188,9 +191,9 @@ class Controller:
             return commit != tip
         return self._refused(memory, branch)
 
-    def _wish(self, memory: Progress, branch: str, output: str | None, requests: Mapping[str, Request]) -> Wish:
+    def _wish(self, memory: Progress, branch: str, output: str | None) -> Wish:
         """What is wanted of the commit in progress; made anew only when something of it has changed."""
-        wished = (memory.commit, output, frozenset(requests), self.default)
+        wished = (memory.commit, output, frozenset(self._open), self.default)
         if memory.wish and memory.wished == wished:
             return memory.wish
         memory.wish = make_wish(
@@ -199,7 +202,7 @@ class Controller:
             branch,
             {ref.removeprefix(OUTPUTS): sha for ref, sha in self.remote.refs.items() if ref.startswith(OUTPUTS)},
             default_branch=self.default,
-            requests=requests,
+            requests=self._open.values(),
         )
         memory.wished = wished
         return memory.wish
@@ -270,9 +273,21 @@ class Controller:
         return open_requests(self.site.git, self.site.origin)
 
     def _archive(self) -> None:
-        """Output branches whose source is gone move aside, each in a push of its own: one refusal blocks none."""
+        """Output branches whose source is gone move aside, each in a push of its own: one refusal blocks none.
+
+        Requests about such a branch can never be fulfilled: they go too.
+        """
         if time.monotonic() < self._archive_after:
             return
+        commits = [request for request in self._open.values() if request.kind in OF_A_COMMIT]
+        lost = {request.ref: None for request in commits if HEADS + request.branch not in self.remote.refs}
+        if lost:
+            self._old = True
+            done = self.site.git.push(self.site.origin, lost)
+            word = "deleted" if done.accepted else f"cannot be deleted: {done.reason}"
+            if not done.accepted:
+                self._archive_after = time.monotonic() + _LONGEST_PAUSE
+            self._say_once("requests", f"{len(lost)} requests about a branch that is gone: {word}")
         for branch, tip in self.remote.orphans().items():
             gone = f"{OUTPUTS}{branch}"
             updates = {f"{ARCHIVE}{branch}/{tip}": tip, gone: None}
@@ -284,13 +299,15 @@ class Controller:
             self._say_once(f"archive {branch}", f"gitdata/{branch}: its source branch is gone; it {word} ({tip[:12]})")
 
     def _cancel_unwanted(self, unwanted: set[str], tips: Mapping[str, str], *, busy: bool) -> None:
+        ours = {memory.commit for memory in self.branches.values() if memory.commit}
         anothers = cache(lambda commit: self._is_anothers(commit, tips))
         for name, status in self.site.executor.jobs().items():
             if name not in unwanted or (status.state == "succeeded" and busy):
                 continue
-            if anothers(self.site.executor.commit(name)):
-                continue
-            if status.state in ("pending", "running"):
+            commit = self.site.executor.commit(name)
+            if anothers(commit) or (commit in ours and name not in self._wanted and status.state in _ALIVE):
+                continue  # of a commit of ours: by another who knows its tags, or what was asked, otherwise
+            if status.state in _ALIVE:
                 self.say(f"cancel {name}: no commit wants it")
                 self.site.executor.cancel(name)
             # A cancelled job, were it wanted again, would count as a failed attempt. And where all is published,

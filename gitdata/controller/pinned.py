@@ -9,29 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gitdata.backends.containers import PREFIX
 from gitdata.backends.git import Git
 from gitdata.controller.published import generated_pointers
-from gitdata.controller.sources import Tree
-from gitdata.errors import InvalidInputError
 from gitdata.model import Environment
 
 _MOST = 10_000  # commits that are looked at
 
 
 def pinned_images(git: Git, output: str | None) -> dict[str, Environment]:
-    """Stage -> environment of its output, for references. output: an output commit, which has the specs too."""
-    # A stale pointer is of an older commit than the specs beside it, and so may be of another image.
-    good = {n: p for n, p in generated_pointers(git, output).items() if p.meta.get("state") == "success"}
-    ids = {name: str(p.meta.get("image", "")) for name, p in good.items()}
-    ids = {name: id for name, id in ids.items() if id.startswith(PREFIX)}
-    if output is None or not ids:
-        return {}
-    try:
-        stages = Tree(git, output).pipeline("")
-    except InvalidInputError:
-        return {}  # somebody wrote to the output branch by hand
-    return {s.name: Environment(ids[s.name], s.transform.image) for s in stages if s.name in ids}
+    """Stage -> what its image reference meant when the bytes of its pointer were made, of an output commit.
+
+    Also of a pointer that is stale: a commit that failed, or could not be read, lets no tag move.
+    """
+    found = {name: pointer.meta for name, pointer in generated_pointers(git, output).items()}
+    return {name: Environment(str(m["image"]), str(m["reference"])) for name, m in found.items() if "reference" in m}
 
 
 def nearest_output(git: Git, commit: str, tips: Iterable[str]) -> str | None:

@@ -157,7 +157,8 @@ def _stopped(facts: StageFacts, history: History, execution: str) -> str:
         return ""
     record = last[1]
     if record.cause == "infrastructure":
-        here = [r for _, r in history.failures if r.cause == "infrastructure" and r.commit == facts.commit]
+        # Two controllers may have recorded one attempt.
+        here = {r.attempt for _, r in history.failures if r.cause == "infrastructure" and r.commit == facts.commit}
         if len(here) < INFRASTRUCTURE_ATTEMPTS:
             return ""
         return f"{len(here)} attempts failed: {record.message}"
@@ -165,11 +166,11 @@ def _stopped(facts: StageFacts, history: History, execution: str) -> str:
 
 
 def _not_before(history: History, commit: str) -> int:
-    failed = [r for _, r in history.failures if r.cause == "infrastructure" and r.commit == commit]
+    failed = {r.attempt: r.time for _, r in history.failures if r.cause == "infrastructure" and r.commit == commit}
     if not failed:
         return 0
     pause = min(LONGEST_BACKOFF_MS, _BACKOFF_MS << min(len(failed) - 1, 20))
-    return max(r.time for r in failed) + pause
+    return max(failed.values()) + pause
 
 
 def _why(facts: StageFacts, index: Mapping[str, Sequence[DatumResult]], todo: Sequence[Datum]) -> str:

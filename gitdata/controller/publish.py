@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from gitdata.backends.containers import PREFIX
 from gitdata.backends.git import Commit, Git, PushResult
 from gitdata.controller.facts import Facts, Survey
 from gitdata.controller.notes import NOTES_REF, add_notes
@@ -118,6 +119,8 @@ def _pointer(name: str, plan: StagePlan | None, before: Generated | None, last_s
             "result": result_name,
             "image": plan.environment.id,
         }
+        if plan.environment.id.startswith(PREFIX):
+            meta["reference"] = plan.environment.image
         return Generated(replace(record.output, path=name), meta)
     if before is None:
         return None

@@ -169,12 +169,13 @@ class KubernetesExecutor:
         return "" if job is None else str((job["metadata"].get("annotations") or {}).get(COMMIT, ""))
 
     def cancel(self, name: str) -> None:
-        if self._images.drop(name):
-            self._look.ended[name] = JobStatus("failed", "cancelled", infrastructure=True)
-            return
-        job = self._look.jobs().get(name)
+        cancelled = JobStatus("failed", "cancelled", infrastructure=True)
+        waited = self._images.drop(name)
+        job = self._look.jobs().get(name)  # also where it waits here: another controller may have been quicker
         if job is not None and name not in self._look.ended and not terminal(job):
-            self._look.end(name, job, JobStatus("failed", "cancelled", infrastructure=True))
+            self._look.end(name, job, cancelled)
+        elif waited:
+            self._look.ended[name] = cancelled
 
     def forget(self, name: str) -> None:
         job = self._look.jobs().get(name)

@@ -191,6 +191,14 @@ def jobs(kube: Kube, found: Made, places: Places) -> list[Object]:
     return [_titled(o, "Job") for name, labels in asked for o in kube.within(name).find("jobs", labels=labels)]
 
 
+def halt(kube: Kube, found: Made) -> None:
+    """Let the controller run no more, if there is one."""
+    for o in found.objects:
+        if o["kind"] == "Deployment":
+            with suppress(NotFoundError):
+                kube.patch("deployments", o["metadata"]["name"], {"spec": {"replicas": 0}})
+
+
 def stopped(kube: Kube, places: Places, seconds: float) -> None:
     """Wait until no controller runs, so that no Job is started behind our back."""
     end = time.monotonic() + seconds

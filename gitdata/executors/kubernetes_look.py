@@ -181,8 +181,8 @@ class Lookout:
 
     def end(self, name: str, job: dict[str, Any], status: JobStatus) -> None:
         """Delete a Job with its pods, and remember why."""
-        self.ended[name] = status
         self._kube.delete("jobs", name, uid=job["metadata"].get("uid", ""))
+        self.ended[name] = status  # not before: where the API server does not answer, the Job goes on
         self.drop(name)
 
 

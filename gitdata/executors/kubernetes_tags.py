@@ -61,7 +61,7 @@ class Tags:
             if silence is not None and now < silence.until:
                 raise silence.error
             question = _Question(Future(), now, now)
-            self._questions[image, ""] = self._questions[image, asked] = question
+            self._questions[image, asked] = question
             args = (image, question.answer)
             threading.Thread(target=self._ask, args=args, name=f"tag {image}", daemon=True).start()
             wait([question.answer], _MOMENT)

@@ -174,7 +174,7 @@ class LocalExecutor:
         assert self._engine is not None
         if (image, asked) not in self._resolved:
             try:
-                self._resolved[image, ""] = self._resolved[image, asked] = self._engine.resolve(image)
+                self._resolved[image, asked] = self._engine.resolve(image)
             except RemoteError as error:
                 # Not transient here: a name that was mistyped would keep all other stages and branches waiting.
                 raise MachineError(f"stage {stage.name}: {error.message}", hint="push again, or retry later") from error

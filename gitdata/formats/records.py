@@ -139,8 +139,9 @@ class History:
 
     @property
     def last_failure(self) -> tuple[str, RunRecord] | None:
-        """The failure of the highest attempt; of several, the one with the smallest name."""
-        return min(self.failures, key=lambda item: (-item[1].attempt, item[0]), default=None)
+        """The failure of the highest attempt; of several, one of the user's first, then that with the smallest name."""
+        order = lambda item: (-item[1].attempt, item[1].cause != "user", item[0])  # noqa: E731
+        return min(self.failures, key=order, default=None)
 
 
 def fold(records: Iterable[tuple[str, RunRecord]]) -> History:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Callable
@@ -55,11 +56,17 @@ class Launched:
         self._take(self._tmp, None)
         _move(Path(box.pfs), self._pfs)
         _move(Path(box.scratch) / "tmp", self._tmp)
-        loans = [loan for host, inside in box.binds if (loan := _lend(Path(host), self._place(inside)))]
+        loans: dict[str, _Loan] = {}
+        for host, inside in box.binds:
+            place = self._place(inside)
+            if host in loans:  # the same content under another name
+                loans[host].copy(place)
+            elif loan := _lend(Path(host), place):
+                loans[host] = loan
         try:
             return self._order(box, log, idle)
         finally:
-            for loan in loans:
+            for loan in loans.values():
                 loan.take_back()
             self._take(self._pfs, Path(box.pfs))
             self._take(self._tmp, Path(box.scratch) / "tmp")
@@ -185,6 +192,10 @@ class _Loan:
         self._home, self._place, self._mode = home, place, mode
         self._lent = place.lstat()
 
+    def copy(self, place: Path) -> None:
+        shutil.copyfile(self._place, place)
+        place.chmod(self._mode & ~0o222)
+
     def take_back(self) -> None:
         try:
             found = self._place.lstat()
@@ -197,9 +208,11 @@ class _Loan:
 
 
 def _lend(home: Path, place: Path) -> _Loan | None:
-    """Put a shared object in its place; None where there is no such place any more."""
-    mode = stat.S_IMODE(home.stat().st_mode)
+    """Put a shared object in its place; None where there is no such place any more, or no such object: what the
+    command did with it is there for its err_cmd to see, and the next try fetches it again.
+    """
     try:
+        mode = stat.S_IMODE(home.stat().st_mode)
         home.rename(place)
     except OSError:
         return None

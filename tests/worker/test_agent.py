@@ -297,6 +297,22 @@ def test_many_small_datums_are_quick(pod: MakePod, bench: Bench) -> None:
     assert times[50] < 250  # milliseconds; 25 on an idle machine
 
 
+def test_a_big_shared_input_may_have_two_names_and_be_spoiled(
+    pod: MakePod, executor: PodExecutor, bench: Bench
+) -> None:
+    both = {"cross": [{"pfs": {"repo": "each", "glob": "/*"}}, {"pfs": {"repo": "model", "glob": "/"}}]}
+    big = b"BIG" + bytes(9 << 20)
+    inputs = {"each": bench.input({"a": b"", "b": b""}), "model": bench.input({"best": big, "latest": big})}
+    says = "head -c 3 /pfs/model/best /pfs/model/latest > /pfs/out/$(basename $each)"
+    done = bench.run_on(executor, bench.stage(says, input=both), inputs)
+    assert done.status.state == "succeeded", done.status.message
+    spoils = bench.stage(
+        "rm -f /pfs/model/best; exit 1", input=both, err_cmd=("sh", "-c", "test ! -e /pfs/model/best"), datum_tries=1
+    )
+    done = bench.run_on(executor, spoils, inputs)
+    assert [r.recovered for r in done.results.values()] == [True, True]
+
+
 def test_a_big_shared_input_is_lent_and_not_copied(pod: MakePod, executor: PodExecutor, bench: Bench) -> None:
     both = CrossInput((PfsInput("each", "/*", "each"), PfsInput("model", "/", "model")))
     inputs = {"each": bench.input({"a": b"", "b": b""}), "model": bench.input({"big": bytes(9 << 20)})}
