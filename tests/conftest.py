@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from cluster.fixtures import (
@@ -19,6 +20,10 @@ from helpers.machine import BIN, Program, Repo, sealed_environment
 from helpers.real_pods import pod_s3, worker_image
 from helpers.registries import image_registry, shared_registry
 from helpers.s3 import S3, serve_s3
+
+# No example is timed: a machine that is busy with other tests is slow.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 __all__ = [  # found here by pytest
     "api_cluster",

@@ -35,7 +35,7 @@ def test_bash_offers_the_verbs(bash: str) -> None:
 
 
 def test_bash_offers_the_second_word(bash: str) -> None:
-    assert set(complete(bash, "gitdata", "job", "")) == {"inspect", "list", "logs", "retry", "wait"}
+    assert set(complete(bash, "gitdata", "job", "")) == {"cancel", "inspect", "list", "logs", "retry", "wait"}
     assert complete(bash, "gitdata", "hooks", "uni") == ["uninstall"]
 
 

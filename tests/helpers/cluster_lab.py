@@ -155,7 +155,7 @@ class ClusterLab(Lab):
         """The real command, in a process that a test may kill. mail: URL of a sink."""
         config = self.root / "controller.toml"
         config.write_text(
-            f'[controller]\npoll_seconds = 0.2\n[executor]\nkind = "kubernetes"\n[mail]\nhost = "{mail}"\n'
+            f'[controller]\npoll_seconds = 0.5\n[executor]\nkind = "kubernetes"\n[mail]\nhost = "{mail}"\n'
             f'[kubernetes]\nnamespace = "{self.namespace}"\nworker_image = "{WORKER}"\n'
             f"refresh_seconds = 0.2\nflush_seconds = 0.2\n"
             f'[remote]\nendpointurl = "{self.endpoint}"\nregion = "{REGION}"\n'

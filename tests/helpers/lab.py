@@ -29,7 +29,7 @@ from gitdata.data.transfer import read_listing, read_object
 from gitdata.executors.local import LocalExecutor
 from helpers.machine import Repo
 
-SETTINGS = ControllerSettings(poll_seconds=0.2, flush_seconds=0.2)
+SETTINGS = ControllerSettings(poll_seconds=1.0, flush_seconds=0.2)
 
 
 @dataclass
