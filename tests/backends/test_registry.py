@@ -34,6 +34,7 @@ class Registry:
     seen: list[tuple[str, str]] = field(default_factory=list)
     realm: str = ""
     moved: dict[str, str] = field(default_factory=dict)
+    token_status: int = 0
 
     def put(self, tag: str, body: object, kind: str = MANIFEST) -> str:
         data = json.dumps(body).encode()
@@ -50,6 +51,8 @@ def registry() -> Iterator[Registry]:
         def do_GET(self) -> None:
             given = self.headers.get("Authorization", "")
             told.seen.append((self.path, given))
+            if self.path.startswith("/token") and told.token_status:
+                return self.say(told.token_status, {})
             if self.path.startswith("/token"):
                 good = given == BASIC and "scope=repository%3Ateam%2Fapp%3Apull" in self.path
                 return self.say(200 if good else 401, {"token": "t0ken"} if good else {})
@@ -138,6 +141,15 @@ def test_logins(registry: Registry, login: str) -> None:
         resolve(text, Registries())
     with pytest.raises(InvalidInputError, match=r"refuses it|no token"):
         resolve(text, Registries(logins={registry.host: ("me", "wrong")}))
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_token_server_that_is_busy_is_asked_again(registry: Registry, status: int) -> None:
+    registry.login, registry.token_status = "bearer", status
+    registry.put("1", {})
+    with pytest.raises(RemoteError, match=f"no token .{status}") as raised:
+        resolve(f"{registry.host}/team/app:1", Registries(logins={registry.host: ("me", "secret")}))
+    assert raised.value.transient
 
 
 def test_a_login_goes_to_no_realm_without_tls(registry: Registry) -> None:

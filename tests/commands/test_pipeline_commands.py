@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.processes import eventually
 from helpers.lab import Lab
 from helpers.machine import Program
 
@@ -119,6 +120,45 @@ def test_a_failed_stage_is_seen_waited_for_and_retried(lab: Lab, gitdata: Progra
     lab.settle()
     said = gitdata("job", "retry", rows[0]["id"], cwd=work, code=5).stderr
     assert "is no job of what gitdata/main shows now" in said, "nobody would do it"
+
+
+def test_a_run_is_cancelled_by_its_stage_on_its_own_branch(lab: Lab, gitdata: Program) -> None:
+    work = lab.work.path
+    lab.stage("all", "sleep 600", {"pfs": {"repo": "upper", "glob": "/"}})
+    lab.push("slow")
+    controller = threading.Thread(target=lab.settle)
+    controller.start()
+    eventually("the job", lambda: "all" in lab.started(lab.log))
+    job = gitdata.json("job", "list", "--stage", "all", cwd=work)[0]["id"]
+    said = gitdata("job", "cancel", "all", "--branch", "side", cwd=work, code=5).stderr
+    assert f"{job} of main: running" in said
+    assert gitdata("job", "cancel", "upper", cwd=work, code=5).stderr.startswith("gitdata: upper does not run for main")
+    gitdata("job", "cancel", "all", cwd=work)
+    controller.join(60)
+    assert lab.states() == {"upper": "success", "all": "failed"}
+    assert "cancelled by a request" in gitdata("job", "inspect", job, cwd=work).stdout
+
+
+def test_a_stage_that_failed_before_it_had_a_run_can_be_retried(lab: Lab, gitdata: Program) -> None:
+    input = {"pfs": {"repo": "images", "glob": "/"}}
+    lab.stage("odd", "true", input, transform={"image": "image", "cmd": ["true"], "user": "no-such-user"})
+    lab.push("odd")
+    lab.settle()
+    assert lab.states()["odd"] == "failed"
+    before = lab.tip()
+    gitdata("job", "retry", "odd", cwd=lab.work.path)
+    lab.settle()
+    assert lab.tip() != before, "it was looked at once more"
+
+
+def test_refresh_asks_for_stages_that_there_are(lab: Lab, gitdata: Program) -> None:
+    lab.settle()
+    assert "no stage nothing" in gitdata("images", "refresh", "nothing", cwd=lab.work.path, code=6).stderr
+    gitdata("images", "refresh", cwd=lab.work.path)
+    gitdata("images", "refresh", "upper", "all", cwd=lab.work.path)
+    assert len(lab.origin.refs("refs/gitdata/requests")) == 3
+    assert lab.started(lab.settle()) == [], "folders have no tags"
+    assert lab.origin.refs("refs/gitdata/requests") == {}
 
 
 def test_run_does_the_working_tree_without_a_push(lab: Lab, gitdata: Program) -> None:

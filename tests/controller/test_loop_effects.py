@@ -171,6 +171,16 @@ def test_a_run_that_is_cancelled_has_failed_until_a_retry_is_asked_for(lab: Lab)
     assert lab.states() == {"slow": "success", "after": "success"}
 
 
+def test_a_request_about_a_branch_that_is_gone_is_deleted(lab: Lab) -> None:
+    lab.stage("upper", "cat /pfs/in/* > /pfs/out/all")
+    lab.push("stage")
+    push_request(lab.origin, str(lab.origin.path), Request("cancel", "nothing-1", "gone", "me", 1))
+    push_request(lab.origin, str(lab.origin.path), Request("retry", "nothing-1", "unwatched", "me", 1))
+    lab.origin.update_ref("refs/heads/unwatched", lab.work.head())
+    lab.settle()
+    assert len(lab.origin.refs("refs/gitdata/requests")) == 1, "another controller may watch that branch"
+
+
 def test_a_request_that_nobody_can_fulfil_is_deleted_too(lab: Lab) -> None:
     lab.stage("upper", "cat /pfs/in/* > /pfs/out/all")
     lab.push("stage")

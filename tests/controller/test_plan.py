@@ -136,6 +136,16 @@ def test_infrastructure_failures_are_tried_three_times_with_growing_pauses() -> 
     assert "3 attempts failed: disk" in plans[3].why
 
 
+def test_one_attempt_that_two_controllers_recorded_counts_once_and_a_persons_word_before_the_machines() -> None:
+    a = datum("a")
+    twice = [(name * 64, record("failed", a, cause="infrastructure", message="gone")) for name in "12"]
+    more = ("3" * 64, record("failed", a, attempt=2, cause="infrastructure", message="gone"))
+    assert decide(facts(a, history=fold([*twice, more]))).state == "run"
+    cancelled = ("f" * 64, record("failed", a, cause="user", message="cancelled"))
+    plan = decide(facts(a, history=fold([*twice, cancelled])))
+    assert (plan.state, "cancelled" in plan.why) == ("failed", True)
+
+
 def test_infrastructure_failures_of_another_commit_do_not_count() -> None:
     a = datum("a")
     failures = [

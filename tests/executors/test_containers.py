@@ -223,6 +223,11 @@ def test_a_tag_that_moved_recomputes_nothing(containers: Containers, tmp_path: P
         assert refreshed("") == ["say"]
         assert lab.files("say") == {"a": "three", "b": "three"}
         push("two", "v1")
+        lab.work.write("stages/say.json", "{")
+        lab.push("a slip of the pen")
+        lab.settle()
+        assert lab.output().error
+        assert settle("v1") == ({"a": "three", "b": "three"}, []), "it moved, but nobody asked"
         assert settle("v2") == ({"a": "two", "b": "two"}, ["say"])
         assert settle("v1") == ({"a": "two", "b": "two"}, ["say"])  # the text changed: v1 is asked for once more
 

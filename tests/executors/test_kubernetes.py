@@ -67,6 +67,14 @@ def wait(executor: KubernetesExecutor, name: str, *states: str) -> JobStatus:
     raise AssertionError(f"{name}: {executor.status(name)}")
 
 
+def suppressed(ask: Callable[[], JobStatus | None]) -> JobStatus | None:
+    """The answer, None while there is none."""
+    try:
+        return ask()
+    except RemoteError:
+        return None
+
+
 def pods(cluster: testbed.Cluster, namespace: str, job: Job) -> list[testbed.Object]:
     return cluster.api.list(f"/api/v1/namespaces/{namespace}/pods", labelSelector=f"job-name={job.name}")
 
@@ -130,6 +138,28 @@ def test_cancel_leaves_no_pods(make: Make, git: Git, control_cluster: testbed.Cl
     assert executor.status(job.name) is None
     executor.start(job, git)  # the name is free again
     assert wait(executor, job.name, "running").state == "running"
+
+
+def test_a_job_that_could_not_be_deleted_is_not_said_to_have_ended(
+    make: Make, git: Git, control_cluster: testbed.Cluster, namespace: str
+) -> None:
+    executor, job = make("hang"), manifests.job()
+    executor.start(job, git)
+    wait(executor, job.name, "running")
+    server = control_cluster.servers["kube-apiserver"]
+    server.kill()
+    try:
+        with pytest.raises(RemoteError):
+            executor.cancel(job.name)
+    finally:
+        server.start()
+        control_cluster.plane.ready()
+    testbed.eventually("the answer", lambda: suppressed(lambda: executor.status(job.name)))
+    status = executor.status(job.name)
+    assert status is not None
+    assert status.state == "running"
+    executor.cancel(job.name)
+    testbed.eventually("the end of the pods", lambda: not pods(control_cluster, namespace, job))
 
 
 def test_a_shard_is_tried_again_and_a_failed_datum_is_a_result(make: Make, git: Git) -> None:

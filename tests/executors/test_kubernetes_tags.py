@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import pytest
 
+from cluster.layers import base_layer
 from cluster.registry import BASE, Registry
 from gitdata.backends.registry import Registries
 from gitdata.errors import GitdataError, InvalidInputError, MachineError, RemoteError
@@ -23,12 +24,12 @@ def silent() -> Iterator[str]:
         yield f"localhost:{server.getsockname()[1]}"
 
 
-def known(tags: Tags, image: str) -> str:
+def known(tags: Tags, image: str, asked: str = "") -> str:
     """Ask as turns of the controller do."""
     deadline = time.monotonic() + 20
     while True:
         try:
-            return tags.digest(image)
+            return tags.digest(image, asked)
         except GitdataError as error:
             if not error.transient or time.monotonic() > deadline:
                 raise
@@ -45,6 +46,20 @@ def test_a_tag_is_asked_once(image_registry: Registry) -> None:
         assert tags.digest(image) == found
     finally:
         image_registry.start()
+
+
+def test_a_request_is_answered_anew_for_who_asked_and_nobody_else(image_registry: Registry) -> None:
+    def push(letter: str) -> str:
+        return image_registry.push("tags/moves", "1", [base_layer()], {"Labels": {"is": letter}}).partition("@")[2]
+
+    tags, image = Tags(Registries(), patience=60), f"{image_registry.host}/tags/moves:1"
+    first = push("a")
+    assert known(tags, image) == first
+    second = push("b")
+    assert (known(tags, image), known(tags, image, "request")) == (first, second)
+    third = push("c")
+    assert (known(tags, image), known(tags, image, "request")) == (first, second)
+    assert known(tags, image, "another") == third
 
 
 def test_a_silent_registry_keeps_nobody_waiting(silent: str) -> None:

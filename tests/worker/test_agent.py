@@ -300,7 +300,7 @@ def test_many_small_datums_are_quick(pod: MakePod, bench: Bench) -> None:
 def test_a_big_shared_input_may_have_two_names_and_be_spoiled(
     pod: MakePod, executor: PodExecutor, bench: Bench
 ) -> None:
-    both = {"cross": [{"pfs": {"repo": "each", "glob": "/*"}}, {"pfs": {"repo": "model", "glob": "/"}}]}
+    both = CrossInput((PfsInput("each", "/*", "each"), PfsInput("model", "/", "model")))
     big = b"BIG" + bytes(9 << 20)
     inputs = {"each": bench.input({"a": b"", "b": b""}), "model": bench.input({"best": big, "latest": big})}
     says = "head -c 3 /pfs/model/best /pfs/model/latest > /pfs/out/$(basename $each)"
