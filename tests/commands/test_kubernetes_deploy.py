@@ -487,4 +487,5 @@ def test_a_controller_with_these_rights_and_this_configuration_starts_jobs(
     assert pod["serviceAccountName"] == "gitdata-stage"
     assert pod["initContainers"][0]["image"] == f"registry.example/w@{DIGEST}"
     said = site.undeploy("--yes", "--keep-namespaces")
-    assert f"job {site.name}-jobs/{job['metadata']['name']} deleted" in said, "undeploy knows it as its own"
+    ended = said.index(f"job {site.name}-jobs/{job['metadata']['name']} deleted")  # undeploy knows it as its own
+    assert ended < said.index("deployment "), "who is interrupted in between must still know whose jobs they are"
