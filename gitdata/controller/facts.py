@@ -75,8 +75,8 @@ class Facts:
         self._records: dict[str, RunRecord] = {}
         self._listings: dict[str, Listing] = {}
         self._proven: set[str] = set()
-        # A commit keeps the images that it began with, however long it takes: (commit, stage, request) -> environment.
-        self._meant: dict[tuple[str, str, str], str] = {}
+        # A commit keeps the images that it began with, however long it takes: (commit, stage, pin, request) -> id.
+        self._meant: dict[tuple[str, str, str, str], str] = {}
 
     def survey(self, wish: Wish, believed: Survey | None = None) -> Survey:
         """Every stage of the commit with its state. Raises RemoteError where the store cannot be asked.
@@ -120,7 +120,7 @@ class Facts:
         before = wish.pinned.get(stage.name)
         asked = wish.asked.get(stage.name) or wish.asked.get("", "")
         known = before.id if before and not asked and before.image == stage.transform.image else ""
-        meant = (wish.commit, stage.name, asked)
+        meant = (wish.commit, stage.name, known, asked)
         try:
             environment = self.site.executor.environment(
                 self.site.git, wish.commit, stage, self._meant.get(meant, known), asked
