@@ -352,19 +352,21 @@ class Git:
 
     def ls_remote(self, url: str, *patterns: str) -> dict[str, str]:
         """The refs of a remote: full name -> sha. Raises RemoteError (transient)."""
-        done = self.call("ls-remote", "--quiet", "--refs", "--", url, *patterns)
-        if done.returncode != 0:
-            raise _remote_error("read", url, done.stderr)
-        pairs = (line.split("\t", 1) for line in done.stdout.decode(errors="surrogateescape").splitlines())
-        return {ref: sha for sha, ref in pairs if is_safe_ref(ref)}
+        return _refs_of(self._ask_remote(url, "--refs", *patterns))
 
-    def default_branch(self, url: str) -> str | None:
-        """The ref that the remote's HEAD names, or None."""
-        done = self.call("ls-remote", "--quiet", "--symref", "--", url, "HEAD")
+    def refs_and_head(self, url: str) -> tuple[dict[str, str], str]:
+        """In one question all refs of a remote, and the one that its HEAD names ("" if it is not there). Raises as
+        ``ls_remote``.
+        """
+        lines = self._ask_remote(url, "--symref")
+        named = (line[5:].partition("\t") for line in lines if line.startswith("ref: "))
+        return _refs_of(lines), next((ref for ref, _, name in named if name == "HEAD"), "")
+
+    def _ask_remote(self, url: str, option: str, *patterns: str) -> list[str]:
+        done = self.call("ls-remote", "--quiet", option, "--", url, *patterns)
         if done.returncode != 0:
             raise _remote_error("read", url, done.stderr)
-        match = re.match(rb"ref: (\S+)\tHEAD", done.stdout)
-        return match.group(1).decode() if match else None
+        return done.stdout.decode(errors="surrogateescape").splitlines()
 
     def fetch(self, url: str, *refspecs: str, prune: bool = False) -> None:
         """Fetch exactly these refspecs; with ``prune`` drop what is gone. Raises RemoteError (transient)."""
@@ -390,6 +392,12 @@ class Git:
         if not rejected:
             raise _remote_error("push to", url, done.stderr)
         return PushResult(False, "; ".join(line.split("\t")[-1] for line in rejected))
+
+
+def _refs_of(lines: Iterable[str]) -> dict[str, str]:
+    """What ls-remote printed: full name -> sha; no name that could play tricks, no peeled tag."""
+    pairs = (line.partition("\t") for line in lines)
+    return {ref: sha for sha, _, ref in pairs if is_sha(sha) and is_safe_ref(ref)}
 
 
 def _make_room(known: dict[Any, Any]) -> None:

@@ -74,7 +74,6 @@ class Controller:
         self.say, self.clock = say, clock
         self.driver = Driver(site, say=say, clock=clock)
         self.remote = Remote()
-        self.default = ""
         self.branches: dict[str, Progress] = {}
         self.problems: dict[str, GitdataError] = {}  # branch -> what keeps it from its end, as of the last turn
         self.nonce = uuid4().hex
@@ -104,7 +103,7 @@ class Controller:
             self._begun = {commit for name in alive if (commit := self.site.executor.commit(name))}
         if fresh:
             self._look()
-        tips = self.remote.branches(self.settings.branches or (self.default,))
+        tips = self.remote.branches(self.settings.branches or (self.remote.default,))
         for gone in set(self.branches) - set(tips):
             del self.branches[gone]
         self.problems.clear()
@@ -127,10 +126,7 @@ class Controller:
 
     def _look(self) -> None:
         self._old = True  # also if this breaks off
-        now = look(self.site.git, self.site.origin, self.remote)
-        if not self.default or now != self.remote:
-            self.default = (self.site.git.default_branch(self.site.origin) or "").removeprefix(HEADS)
-        self.remote = now
+        self.remote = look(self.site.git, self.site.origin, self.remote)
         self._moved.clear()
         self._open = self._requests()
         self._old = False
@@ -193,7 +189,7 @@ class Controller:
 
     def _wish(self, memory: Progress, branch: str, output: str | None) -> Wish:
         """What is wanted of the commit in progress; made anew only when something of it has changed."""
-        wished = (memory.commit, output, frozenset(self._open), self.default)
+        wished = (memory.commit, output, frozenset(self._open), self.remote.default)
         if memory.wish and memory.wished == wished:
             return memory.wish
         memory.wish = make_wish(
@@ -201,7 +197,7 @@ class Controller:
             memory.commit,
             branch,
             {ref.removeprefix(OUTPUTS): sha for ref, sha in self.remote.refs.items() if ref.startswith(OUTPUTS)},
-            default_branch=self.default,
+            default_branch=self.remote.default,
             requests=self._open.values(),
         )
         memory.wished = wished
@@ -237,7 +233,7 @@ class Controller:
         branch = survey.wish.branch
         refs = {**self.remote.refs, **self._moved}
         tips = Tips(refs.get(output_ref(branch)), refs.get(NOTES_REF), refs.get(OUTBOX_REF))
-        sends = branch in (self.settings.sends or (self.default,))
+        sends = branch in (self.settings.sends or (self.remote.default,))
         self._old = True
         pushed, moved = publish(self.site, self.driver.facts, survey, tips, sorted(requests), sends=sends, say=self.say)
         if not pushed.accepted:

@@ -31,9 +31,10 @@ _SEEN = (
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """The remote's refs at one moment: full name -> sha."""
+    """The remote's refs at one moment: full name -> sha. default: the branch that its HEAD names, "" for none."""
 
     refs: Mapping[str, str] = field(default_factory=dict)
+    default: str = ""
 
     def branches(self, patterns: Sequence[str]) -> dict[str, str]:
         """Watched source branches -> tips. Never what gitdata wrote, nor a branch in its place."""
@@ -59,8 +60,9 @@ def look(git: Git, origin: str, last: Remote) -> Remote:
     if not (git.path / "HEAD").exists():  # somebody emptied the cache
         _make_clone(git)
         last = Remote()
-    now = Remote(git.ls_remote(origin))
-    if now != last:
+    refs, head = git.refs_and_head(origin)
+    now = Remote(refs, head.removeprefix(HEADS))
+    if now.refs != last.refs:
         git.fetch(origin, *_SEEN, prune=True)
     return now
 
