@@ -177,8 +177,9 @@ def deliver(git: Git, url: str, mailer: Mailer | None, *, now: int, nonce: str, 
             break
     tip = fetch_outbox(git, url)
     report = _report(read_outbox(git, tip, problems), sent, problems, now)
-    waits = any(abandoned(git)) or (mailer is not None and report.pending)
-    return replace(report, tip=tip, quiet=not waits and not report.claimed)
+    later = [*report.pending, *(message for message in report.refused if not message.final)]
+    waits = any(abandoned(git)) or report.claimed or (mailer is not None and later)
+    return replace(report, tip=tip, quiet=not waits)
 
 
 def _due(messages: Mapping[str, Message], target: str, now: int) -> list[Message]:

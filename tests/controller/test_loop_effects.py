@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gitdata.backends.mail import SendGridMailer
+from gitdata.backends.mail import MailRefused, SendGridMailer
+from gitdata.controller.loop import now_ms
 from gitdata.controller.notes import NOTES_REF, read_notes
 from gitdata.controller.notify import fetch_outbox, read_outbox
 from gitdata.controller.requests import push_request
@@ -103,6 +104,31 @@ def test_without_a_key_the_message_waits_and_all_else_goes_on(lab: Lab, sink: Ru
     assert any("pending: there is no mail key" in line for line in said)
     lab.settle(mailer=SendGridMailer("key", sink.url))
     assert sink.subjects() == ["saw a"]
+
+
+def test_a_message_that_was_refused_is_sent_later_by_the_same_controller(lab: Lab) -> None:
+    class Busy:
+        target = "sendgrid"
+        asked = 0
+
+        def send(self, message: Mapping[str, Any]) -> str:
+            self.asked += 1
+            if self.asked == 1:
+                raise MailRefused("too many requests", transient=True)
+            return "id"
+
+    mailing(lab)
+    lab.push("stage")
+    mailer = Busy()
+    with lab.controller(mailer=mailer) as controller:
+        while controller.turn():
+            time.sleep(0.05)
+        for later in (0, 1_000, 10**8, 2 * 10**8):
+            controller.clock = lambda later=later: now_ms() + later
+            controller.turn(fresh=False)
+            controller.notify()
+    assert mailer.asked == 2
+    assert [line for line in lab.log if line.startswith("sent ")] != []
 
 
 def test_many_messages_at_once_are_held(lab: Lab, sink: RunningSink) -> None:
