@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from gitdata.commands.sites import ask, branch_of, published_on
+from gitdata.commands.sites import ask, asked_branch, published_on
 from gitdata.commands.terminal import say
 from gitdata.data.repository import Repository
 from gitdata.errors import MissingDataError
@@ -21,12 +21,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     repository = Repository.open()
-    git, branch = repository.git, branch_of(repository, args.branch)
+    git, branch = repository.git, asked_branch(repository, args.branch)
     found = published_on(repository, branch)
     for stage in args.stage:
         if stage not in found.stages:
             raise MissingDataError(f"gitdata/{branch} has no stage {stage}", hint="see `gitdata plan`")
     for stage in dict.fromkeys(args.stage or [""]):
         ask(git, "refresh", stage, branch)
-    say(f"asked for a new look at the images of {', '.join(args.stage) or 'all stages'}; see `gitdata job list`")
+    whose = ", ".join(args.stage) or "all stages"
+    say(f"asked what the images of {whose} of {branch} mean now; `gitdata job list` shows what that changes")
     return 0

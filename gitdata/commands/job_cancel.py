@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 
-from gitdata.commands.sites import ask, branch_of, refresh_quietly
+from gitdata.commands.sites import ask, asked_branch, refresh_quietly
 from gitdata.commands.terminal import say
 from gitdata.controller.jobs import find_job, list_jobs
 from gitdata.controller.visit import output_commits
 from gitdata.data.repository import Repository
-from gitdata.errors import ConflictError
+from gitdata.errors import ConflictError, UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,10 +23,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if not args.target:  # a variable that is not set, say
+        raise UsageError("no stage or job is named", hint="see `gitdata job list`")
     repository = Repository.open()
     git, store = repository.git, repository.remote(args.remote)
     refresh_quietly(repository)
-    branch = branch_of(repository, args.branch)
+    branch = asked_branch(repository, args.branch)
     of_stage = list_jobs(store, "main", output_commits(git), 1000, args.target)
     here = [row for row in of_stage if (row.state, row.branch) == ("running", branch)]
     if of_stage and not here:
@@ -39,5 +41,5 @@ def run(args: argparse.Namespace) -> int:
     if row.state != "running":
         raise ConflictError(f"{row.id} does not run: {row.state}", hint="see `gitdata job list`")
     ask(git, "cancel", row.id, row.branch)
-    say(f"asked for the end of {row.id}; follow it with `gitdata job list`")
+    say(f"asked for the end of {row.id} of {row.branch}; follow it with `gitdata job list`")
     return 0

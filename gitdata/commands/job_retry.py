@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from gitdata.commands.sites import ask, branch_of, published_on
+from gitdata.commands.sites import ask, asked_branch, published_on
 from gitdata.commands.terminal import say
 from gitdata.controller.jobs import find_job, job_of
 from gitdata.controller.visit import output_commits
@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     repository = Repository.open()
-    git, branch = repository.git, branch_of(repository, args.branch)
+    git, branch = repository.git, asked_branch(repository, args.branch)
     found = published_on(repository, branch)
     store = repository.remote(args.remote)
     if args.target in found.stages:
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
             raise ConflictError(f"{args.target} did not fail: {state}", hint="only a failed run can be tried again")
         if run_key == "-":  # it failed before it had a run: its image could not be had, say
             ask(git, "retry", args.target, branch)
-            say(f"asked for another look at {args.target}; follow it with `gitdata job list`")
+            say(f"asked for another look at {args.target} of {branch}; `gitdata plan` says what it lacks")
             return 0
         row = job_of(store, "main", run_key, result)
     else:
@@ -45,5 +45,5 @@ def run(args: argparse.Namespace) -> int:
     if row.state != "failed":
         raise ConflictError(f"{row.id} did not fail: {row.state}", hint="only a failed run can be tried again")
     ask(git, "retry", row.id, branch)
-    say(f"asked for another attempt at {row.id}; follow it with `gitdata job list`")
+    say(f"asked for another attempt at {row.id} of {branch}; follow it with `gitdata job list`")
     return 0

@@ -72,5 +72,5 @@ def _reason(repository: Repository, remote: str | None, run_key: str, result: st
     try:
         job = job_of(repository.remote(remote), "main", run_key, result)
     except GitdataError:  # the answer of this command comes from git alone
-        return "see `gitdata job list`"
+        return "see `gitdata plan`"
     return f"{job.message or 'see its log'}\n  `gitdata job logs --failed {job.id}` shows what its commands said"

@@ -27,7 +27,7 @@ from gitdata.controller.visit import (
     refresh,
 )
 from gitdata.data.repository import Repository
-from gitdata.errors import MissingDataError, RemoteError
+from gitdata.errors import MissingDataError, RemoteError, UsageError
 from gitdata.formats.requests import Kind, Request
 
 
@@ -90,6 +90,14 @@ def cache_home() -> Path:
     """Where images, environments and clones are kept; deleting it is always safe."""
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(home) / "gitdata"
+
+
+def asked_branch(repository: Repository, wanted: str | None) -> str:
+    """As ``branch_of``, for who asks something of the controller: nobody means ``main`` without saying so."""
+    found = wanted or current_branch(repository.git)
+    if not found:
+        raise UsageError("HEAD is on no branch", hint="say which one is meant: --branch NAME")
+    return found
 
 
 def branch_of(repository: Repository, wanted: str | None) -> str:

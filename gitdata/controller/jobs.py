@@ -87,7 +87,8 @@ def list_jobs(
 def find_job(store: ObjectStore, zone: str, commits: Iterable[OutputCommit], id: str) -> JobRow:
     """The job of that name, the newest of a stage, or the job whose name begins so. Raises MissingDataError."""
     rows = list_jobs(store, zone, commits, limit=1000)
-    found = [row for row in rows if id in (row.id, row.stage)][:1] or [row for row in rows if row.id.startswith(id)]
+    found = [row for row in rows if id in (row.id, row.stage)][:1]
+    found = found or [row for row in rows if id and row.id.startswith(id)]
     if len(found) > 1:
         raise InvalidInputError(f"{id}: {len(found)} jobs begin so", hint=f"one is {found[0].id}")
     if not found:

@@ -130,6 +130,10 @@ def test_a_run_is_cancelled_by_its_stage_on_its_own_branch(lab: Lab, gitdata: Pr
     controller.start()
     eventually("the job", lambda: "all" in lab.started(lab.log))
     job = gitdata.json("job", "list", "--stage", "all", cwd=work)[0]["id"]
+    assert "no stage or job is named" in gitdata("job", "cancel", "", cwd=work, code=2).stderr
+    lab.work.git("checkout", "--quiet", "--detach")
+    assert "say which one is meant" in gitdata("job", "cancel", "all", cwd=work, code=2).stderr
+    lab.work.git("checkout", "--quiet", "main")
     said = gitdata("job", "cancel", "all", "--branch", "side", cwd=work, code=5).stderr
     assert f"{job} of main: running" in said
     assert gitdata("job", "cancel", "upper", cwd=work, code=5).stderr.startswith("gitdata: upper does not run for main")
