@@ -115,13 +115,16 @@ def running(tier: Tier) -> Iterator[Cluster]:
         if tier == "node":
             only = undo.enter_context(Path(tempfile.gettempdir(), "gitdata-node.lock").open("w"))
             _only_one(only.fileno())
-        sweep(real_pods=tier == "node")
-        if tier == "node" and machine.pod_cgroups():
-            raise CannotRunError("another kubelet runs on this machine (there are kubepods cgroups)")
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
-        undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        lock = undo.enter_context((folder / _LOCK).open("w"))
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        with Path(tempfile.gettempdir(), "gitdata-sweep.lock").open("w") as sweeping:
+            # One at a time: a folder that is new, and not yet locked, looks as if nobody had it.
+            fcntl.flock(sweeping, fcntl.LOCK_EX)
+            sweep(real_pods=tier == "node")
+            if tier == "node" and machine.pod_cgroups():
+                raise CannotRunError("another kubelet runs on this machine (there are kubepods cgroups)")
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
+            undo.callback(shutil.rmtree, folder, ignore_errors=True)
+            lock = undo.enter_context((folder / _LOCK).open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield _start(tier, folder, binaries, undo)
 
 
