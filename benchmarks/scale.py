@@ -50,7 +50,7 @@ class Instant:
     name: str = "kubernetes"
     done: dict[str, JobStatus] = field(default_factory=dict)
 
-    def environment(self, git: Git, commit: str, stage: Stage, known: str = "") -> Environment:
+    def environment(self, git: Git, commit: str, stage: Stage, known: str = "", asked: str = "") -> Environment:
         return Environment("oci:" + IMAGE.partition("@")[2], IMAGE)
 
     def workers(self, stage: Stage) -> int:

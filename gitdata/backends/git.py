@@ -13,12 +13,12 @@ import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
+from gitdata.backends.git_records import Commit, PushResult, TreeEntry, hide_password, parse_commit, parse_refs
 from gitdata.backends.processes import read_bounded
+from gitdata.bounded import Bounded
 from gitdata.errors import GitdataError, InvalidInputError, NotARepositoryError, RemoteError
 
 ZERO = "0" * 40
@@ -41,8 +41,6 @@ _SEALED = (
     "-c", "http.followRedirects=false", "-c", "core.quotePath=false",
 )  # fmt: skip
 
-_SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-
 
 class GitError(GitdataError):
     """A git command failed; ``stderr`` is what git said."""
@@ -55,65 +53,12 @@ class GitError(GitdataError):
         self.stderr = stderr
 
 
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
-    """One line of ``git ls-tree -r``. mode: ``100644``, ``100755``, ``120000`` (symlink) or ``160000`` (submodule)."""
-
-    mode: str
-    sha: str
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """What gitdata needs of a commit. author, committer: raw ``name <email> time zone`` lines."""
-
-    sha: str
-    tree: str
-    parents: tuple[str, ...]
-    author: str
-    committer: str
-    message: str
-
-    @property
-    def subject(self) -> str:
-        return self.message.split("\n", 1)[0]
-
-    def trailers(self, name: str) -> list[str]:
-        """The values of the trailer lines ``name: value``, in order."""
-        prefix = f"{name}: "
-        # Not splitlines(): a subject may hold characters that are line ends to Python and to nobody else.
-        return [line[len(prefix) :] for line in self.message.split("\n") if line.startswith(prefix)]
-
-
-@dataclass(frozen=True, slots=True)
-class PushResult:
-    """``accepted`` is False when another writer was first (or the server said no); ``reason`` is git's word for it."""
-
-    accepted: bool
-    reason: str = ""
-
-
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The process environment without anything that ties git to a repository, with a fixed language."""
     env = {k: v for k, v in os.environ.items() if k not in _REPOSITORY_VARIABLES}
     env.update({"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"})
     env.update(extra or {})
     return env
-
-
-def is_sha(text: str) -> bool:
-    return _SHA.fullmatch(text) is not None
-
-
-def is_safe_ref(ref: str) -> bool:
-    """Whether a full ref name may be handed to git: ``refs/…``, no part that looks like an option or a trick."""
-    return (
-        ref.startswith("refs/")
-        and not re.search(r"[\x00-\x20\x7f\ud800-\udfff~^:?*\[\\]|\.\.|@\{|//", ref)
-        and not ref.endswith(("/", ".lock", "."))
-        and all(part and not part.startswith((".", "-")) for part in ref.split("/"))
-    )
 
 
 class Git:
@@ -133,8 +78,8 @@ class Git:
             extra["GIT_INDEX_FILE"] = str(index)
         self._env = clean_environment(extra)
         # What never changes, of what a controller asks at each turn.
-        self._commits: dict[str, Commit] = {}
-        self._ancestry: dict[tuple[str, str], bool] = {}
+        self._commits: Bounded[str, Commit] = Bounded(_MOST_KNOWN)
+        self._ancestry: Bounded[tuple[str, str], bool] = Bounded(_MOST_KNOWN)
 
     # ------------------------------------------------------------------------------------------------------ calling
 
@@ -184,25 +129,10 @@ class Git:
 
     def commit(self, sha: str) -> Commit:
         """A commit by its full sha."""
-        if sha not in self._commits:
-            _make_room(self._commits)
-            self._commits[sha] = self._read_commit(sha)
-        return self._commits[sha]
-
-    def _read_commit(self, sha: str) -> Commit:
-        header, _, message = self.run("cat-file", "commit", sha).decode(errors="replace").partition("\n\n")
-        fields: dict[str, list[str]] = {}
-        for line in header.split("\n"):
-            name, _, value = line.partition(" ")
-            fields.setdefault(name, []).append(value)
-        return Commit(
-            sha=sha,
-            tree=fields["tree"][0],
-            parents=tuple(fields.get("parent", ())),
-            author=_dated(fields.get("author", [""])[0]),
-            committer=_dated(fields.get("committer", [""])[0]),
-            message=message,
-        )
+        found = self._commits.get(sha)
+        if found is None:
+            found = self._commits[sha] = parse_commit(sha, self.run("cat-file", "commit", sha))
+        return found
 
     def ls_tree(self, treeish: str, *paths: str) -> list[TreeEntry]:
         """Every blob, symlink and submodule of a tree, recursively, below ``paths`` if given (literal).
@@ -304,7 +234,6 @@ class Git:
             code = self.call("merge-base", "--is-ancestor", older, newer).returncode
             known = code == 0
             if code in (0, 1):  # else one of them is not here yet
-                _make_room(self._ancestry)
                 self._ancestry[older, newer] = known
         return known
 
@@ -352,7 +281,7 @@ class Git:
 
     def ls_remote(self, url: str, *patterns: str) -> dict[str, str]:
         """The refs of a remote: full name -> sha. Raises RemoteError (transient)."""
-        return _refs_of(self._ask_remote(url, "--refs", *patterns))
+        return parse_refs(self._ask_remote(url, "--refs", *patterns))
 
     def refs_and_head(self, url: str) -> tuple[dict[str, str], str]:
         """In one question all refs of a remote, and the one that its HEAD names ("" if it is not there). Raises as
@@ -360,7 +289,7 @@ class Git:
         """
         lines = self._ask_remote(url, "--symref")
         named = (line[5:].partition("\t") for line in lines if line.startswith("ref: "))
-        return _refs_of(lines), next((ref for ref, _, name in named if name == "HEAD"), "")
+        return parse_refs(lines), next((ref for ref, _, name in named if name == "HEAD"), "")
 
     def _ask_remote(self, url: str, option: str, *patterns: str) -> list[str]:
         done = self.call("ls-remote", "--quiet", option, "--", url, *patterns)
@@ -394,29 +323,8 @@ class Git:
         return PushResult(False, "; ".join(line.split("\t")[-1] for line in rejected))
 
 
-def _refs_of(lines: Iterable[str]) -> dict[str, str]:
-    """What ls-remote printed: full name -> sha; no name that could play tricks, no peeled tag."""
-    pairs = (line.partition("\t") for line in lines)
-    return {ref: sha for sha, _, ref in pairs if is_sha(sha) and is_safe_ref(ref)}
-
-
-def _make_room(known: dict[Any, Any]) -> None:
-    if len(known) >= _MOST_KNOWN:
-        known.clear()
-
-
-def _dated(ident: str) -> str:
-    """An ident line that has a date: some programs write none, and anybody can write one that no calendar holds."""
-    return ident if re.search(r"> \d{1,11} [+-]\d{4}$", ident) else f"{ident.partition(' <')[0]} <> 0 +0000"
-
-
 def _remote_error(verb: str, url: str, stderr: bytes) -> RemoteError:
     said = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
     fatal = [line for line in said if line.startswith("fatal:")] or said or ["no answer"]
     said_first = hide_password(fatal[0].removeprefix("fatal: "))
     return RemoteError(f"cannot {verb} {hide_password(url)}: {said_first}", transient=True)
-
-
-def hide_password(url: str) -> str:
-    """A URL, or a text with URLs, without their user parts, for messages and records."""
-    return re.sub(r"(?<=://)[^/\s'\"]*@", "", url)  # up to the last @: a password may hold one

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gitdata.backends.filelock import locked
-from gitdata.backends.git import Git, TreeEntry
+from gitdata.backends.git import Git
+from gitdata.backends.git_records import TreeEntry
 from gitdata.backends.local import sync_folder
 from gitdata.backends.venvs import build_venv, requirements_key
 from gitdata.errors import InvalidInputError, MachineError

@@ -1,8 +1,9 @@
 """Watch a git repository and run what its pushes change.
 
-Polls the repository (and is woken at once by its post-receive hook where it is on this machine), runs the stages whose
-inputs changed, and publishes their outputs as commits of gitdata/<branch>, with provenance in git notes. All state is
-in git and in the data remote: stop it or kill it at any moment and start it again, here or elsewhere.
+Polls the repository's default branch, or the branches that --config names (and is woken at once by the post-receive
+hook, `gitdata hooks install --server`, where the repository is on this machine), runs the stages whose inputs changed,
+and publishes their outputs as commits of gitdata/<branch>, with provenance in git notes. All state is in git and in the
+data remote: stop it or kill it at any moment and start it again, here or elsewhere.
 """
 
 from __future__ import annotations

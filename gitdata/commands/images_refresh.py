@@ -10,8 +10,10 @@ import argparse
 
 from gitdata.commands.sites import ask, asked_branch, published_on
 from gitdata.commands.terminal import say
+from gitdata.controller.pinned import pinned_images
+from gitdata.controller.published import generated_pointers
 from gitdata.data.repository import Repository
-from gitdata.errors import MissingDataError
+from gitdata.errors import ConflictError, MissingDataError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,9 +25,18 @@ def run(args: argparse.Namespace) -> int:
     repository = Repository.open()
     git, branch = repository.git, asked_branch(repository, args.branch)
     found = published_on(repository, branch)
+    of_folders = generated_pointers(git, found.sha).keys() - pinned_images(git, found.sha).keys()
     for stage in args.stage:
         if stage not in found.stages:
             raise MissingDataError(f"gitdata/{branch} has no stage {stage}", hint="see `gitdata plan`")
+        if stage in of_folders:
+            raise ConflictError(
+                f"the image of {stage} is a folder of the repository, which has no tag",
+                hint="change its files and push",
+            )
+    if found.stages.keys() <= of_folders:
+        say(f"no stage of {branch} has an image with a tag: nothing to ask for")
+        return 0
     for stage in dict.fromkeys(args.stage or [""]):
         ask(git, "refresh", stage, branch)
     whose = ", ".join(args.stage) or "all stages"

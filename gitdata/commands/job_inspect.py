@@ -8,7 +8,7 @@ import sys
 from gitdata.commands.job_list import ago, job_json
 from gitdata.commands.sites import add_zone_option, visit_jobs
 from gitdata.commands.terminal import print_json, printable
-from gitdata.controller.jobs import find_job, job_plan, job_results
+from gitdata.controller.jobs import JobRow, find_job, job_plan, job_results
 from gitdata.model import Datum, DatumResult
 
 
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
         "environment": plan.environment.id if plan else None,
         "cmd": list(plan.stage.transform.cmd) if plan else None,
         "stage_key": plan.stage_key if plan else None,
-        "datum_list": [_datum(datum, results.get(datum.id)) for datum in (plan.datums if plan else ())],
+        "datum_list": [_datum(row, datum, results.get(datum.id)) for datum in (plan.datums if plan else ())],
     }
     if args.json:
         print_json(body)
@@ -41,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _datum(datum: Datum, result: DatumResult | None) -> dict[str, object]:
-    state = "waiting"
+def _datum(row: JobRow, datum: Datum, result: DatumResult | None) -> dict[str, object]:
+    state = "waiting" if row.state == "running" else "not done"
     if result is not None:
         state = "failed" if result.failure else "recovered" if result.recovered else "success"
     return {

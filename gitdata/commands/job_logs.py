@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 
 from gitdata.commands.sites import add_zone_option, visit_jobs
 from gitdata.commands.terminal import print_json, printable, say
-from gitdata.controller.jobs import datum_log, find_job, job_plan, job_results, live_tails
-from gitdata.model import Datum
+from gitdata.controller.jobs import JobRow, datum_log, find_job, job_plan, job_results, live_tails
+from gitdata.model import Datum, DatumResult, RunPlan
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +27,6 @@ def run(args: argparse.Namespace) -> int:
     store, zone, commits = visit_jobs(args)
     row = find_job(store, zone, commits, args.job)
     plan = job_plan(store, zone, row)
-    if plan is None and not args.json:
-        say(f"{row.id} ran nothing: all of its datums were known")
     results = job_results(store, zone, plan.stage_key, row.id) if plan else {}
     chosen = [
         (datum, results[datum.id])
@@ -50,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
         ]
         print_json([*ended, *now])
         return 0
+    if not chosen and not running:
+        say(_nothing(row, plan, results, args))
     for datum, result, text in logs:
         say(f"--- datum {datum.id[:12]} ({', '.join(_names(datum))}), {result.tries} tries")
         sys.stdout.write(printable(text))
@@ -59,6 +60,19 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(printable(shard.tail))
         sys.stdout.flush()
     return 0
+
+
+def _nothing(row: JobRow, plan: RunPlan | None, results: Mapping[str, DatumResult], args: argparse.Namespace) -> str:
+    """Why there is nothing to print."""
+    if plan is None:
+        return f"{row.id} ran nothing: all of its datums were known"
+    if args.datum and not any(datum.id.startswith(args.datum) for datum in plan.datums):
+        return f"{row.id} was given no datum whose id begins with {args.datum}"
+    if args.failed and row.state == "failed" and row.message:
+        return f"no datum of {row.id} failed, yet the run did: {row.message}"
+    if args.failed:
+        return f"no datum of {row.id} failed"
+    return f"no datum of {row.id} has ended" if not results else f"no such datum of {row.id} has ended"
 
 
 def _names(datum: Datum) -> list[str]:

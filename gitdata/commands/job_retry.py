@@ -1,18 +1,20 @@
 """Ask the controller to try a failed run again.
 
-The request is a small ref that is pushed to the git remote; the controller deletes it when it has been fulfilled.
+The request is a small ref that is pushed to the git remote; the controller deletes it when it has been fulfilled. A
+failure need not be published yet: other stages of its commit may still run.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from gitdata.commands.sites import ask, asked_branch, published_on
+from gitdata.backends.git import Git
+from gitdata.commands.sites import ask, asked_branch, refresh_quietly
 from gitdata.commands.terminal import say
-from gitdata.controller.jobs import find_job, job_of
-from gitdata.controller.visit import output_commits
+from gitdata.controller.jobs import JobRow, find_job, job_of, list_jobs
+from gitdata.controller.visit import OutputCommit, describe, is_published, output_tips
 from gitdata.data.repository import Repository
-from gitdata.errors import ConflictError
+from gitdata.errors import ConflictError, UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,28 +24,39 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if not args.target:  # a variable that is not set, say
+        raise UsageError("no stage or job is named", hint="see `gitdata job list`")
     repository = Repository.open()
     git, branch = repository.git, asked_branch(repository, args.branch)
-    found = published_on(repository, branch)
     store = repository.remote(args.remote)
-    if args.target in found.stages:
-        state, run_key, result = found.stages[args.target]
-        if state != "failed":
-            raise ConflictError(f"{args.target} did not fail: {state}", hint="only a failed run can be tried again")
-        if run_key == "-":  # it failed before it had a run: its image could not be had, say
-            ask(git, "retry", args.target, branch)
-            say(f"asked for another look at {args.target} of {branch}; `gitdata plan` says what it lacks")
-            return 0
-        row = job_of(store, "main", run_key, result)
+    refresh_quietly(repository)
+    tip = output_tips(git).get(branch)
+    shown = describe(git, tip, branch) if tip else None
+    stages = shown.stages if shown else {}
+    state, run_key, result = stages.get(args.target, ("", "", ""))
+    going = [row for row in list_jobs(store, "main", (), 1000, args.target) if _is_ahead(git, row, branch, shown)]
+    if not going and state not in ("", "failed"):
+        raise ConflictError(f"{args.target} did not fail: {state}", hint="only a failed run can be tried again")
+    if not going and run_key == "-":  # it failed before it had a run: its image could not be had, say
+        ask(git, "retry", args.target, branch)
+        say(f"asked for another look at {args.target} of {branch}; `gitdata plan` says what it lacks")
+        return 0
+    if going:
+        row = going[0]
     else:
-        row = find_job(store, "main", output_commits(git), args.target)
-        if all(row.run_key != run_key for _, run_key, _ in found.stages.values()):
-            raise ConflictError(
-                f"{row.id} is no job of what gitdata/{branch} shows now",
-                hint=f"its branch was {row.branch}: say --branch, or push again",
-            )
+        row = job_of(store, "main", run_key, result) if state else find_job(store, "main", (), args.target)
+    if not _is_ahead(git, row, branch, shown) and all(row.run_key != run_key for _, run_key, _ in stages.values()):
+        raise ConflictError(
+            f"{row.id} is no job of what gitdata/{branch} shows now",
+            hint=f"its branch was {row.branch}: say --branch, or push again",
+        )
     if row.state != "failed":
         raise ConflictError(f"{row.id} did not fail: {row.state}", hint="only a failed run can be tried again")
     ask(git, "retry", row.id, branch)
     say(f"asked for another attempt at {row.id} of {branch}; follow it with `gitdata job list`")
     return 0
+
+
+def _is_ahead(git: Git, row: JobRow, branch: str, shown: OutputCommit | None) -> bool:
+    """Whether a job is of a commit of the branch whose outputs are still to be published."""
+    return row.branch == branch and (shown is None or not is_published(git, shown.sha, row.commit))

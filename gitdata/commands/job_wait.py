@@ -1,7 +1,8 @@
 """Wait until the outputs of a commit are published, and say how its stages ended.
 
 Ends with 0 if every stage succeeded, 9 if one failed, 8 after --timeout. A newer commit that contains the one waited
-for counts: of several pushes in a row the controller may pass over those between.
+for counts: of several pushes in a row the controller may pass over those between. What was asked for before, a retry
+say, is waited for too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from gitdata.commands.plan import COLOURS
 from gitdata.commands.sites import branch_of
 from gitdata.commands.terminal import print_json, print_table, say
 from gitdata.controller.jobs import job_of
-from gitdata.controller.visit import describe, is_published, remote_tip
+from gitdata.controller.visit import describe, missing_push, settled_tip
 from gitdata.data.repository import Repository
 from gitdata.errors import BusyError, GitdataError, NotARepositoryError, RemoteError, RunFailedError
 
@@ -36,8 +37,10 @@ def run(args: argparse.Namespace) -> int:
     if commit is None:
         raise NotARepositoryError(f"{args.revision}: no such revision")
     end = time.monotonic() + args.timeout if args.timeout else None
-    tip, pause = remote_tip(git, branch), _POLL_SECONDS
-    while not is_published(git, tip, commit):
+    tip, pause = settled_tip(git, branch, commit), _POLL_SECONDS
+    if tip is None and (lack := missing_push(git, branch, commit)):
+        say(f"{lack}; waiting all the same")
+    while tip is None:
         if end is not None and time.monotonic() > end:
             raise BusyError(
                 f"the outputs of {commit[:12]} are not published after {args.timeout:.0f} s",
@@ -45,12 +48,11 @@ def run(args: argparse.Namespace) -> int:
             )
         time.sleep(pause)
         try:
-            tip, pause = remote_tip(git, branch), _POLL_SECONDS
+            tip, pause = settled_tip(git, branch, commit), _POLL_SECONDS
         except RemoteError as error:  # a server that is away for a moment ends no wait
             pause = min(2 * pause, _LONGEST_PAUSE)
             if pause == _LONGEST_PAUSE and end is None:
                 say(f"{error.message}; still trying")
-    assert tip is not None
     found = describe(git, tip, branch)
     assert found is not None
     if args.json:

@@ -38,8 +38,7 @@ def collect(site: Site, facts: Facts, survey: Survey, plan: StagePlan, status: J
 
     ``status`` is what the executor says of ``plan.job``, None if it knows nothing of it.
     """
-    made = ranked(facts.index_objects(plan.stage_key), lambda result: result.job == plan.job)
-    usable = {**(plan.reused or {}), **first_proven(made, (d.id for d in plan.todo), facts.results_proven)}
+    usable = _usable(facts, plan)
     if len(usable) == len({d.id for d in plan.datums}):
         _finish(site, facts, survey, plan, usable, status, now=now)
         return True
@@ -47,13 +46,43 @@ def collect(site: Site, facts: Facts, survey: Survey, plan: StagePlan, status: J
         return False
     cause = "infrastructure" if status.infrastructure or status.state == "succeeded" else "user"
     message = status.message or f"{len(plan.datums) - len(usable)} datums have no result"
-    write_record(site, replace(record(plan, survey, "failed", now), cause=cause, message=message))
+    _fail(site, survey, plan, usable, cause, message, now)
     return True
 
 
-def give_up(site: Site, survey: Survey, plan: StagePlan, message: str, *, now: int) -> None:
+def give_up(site: Site, facts: Facts, survey: Survey, plan: StagePlan, message: str, *, now: int) -> None:
     """Record that a run is not wanted: it has failed, and is tried again only when that is asked for."""
-    write_record(site, replace(record(plan, survey, "failed", now), cause="user", message=message))
+    _fail(site, survey, plan, _usable(facts, plan), "user", message, now)
+
+
+def _usable(facts: Facts, plan: StagePlan) -> dict[str, DatumResult]:
+    """Datum id -> its result, as far as the run has them: those that were known, and what its job has recorded."""
+    made = ranked(facts.index_objects(plan.stage_key), lambda result: result.job == plan.job)
+    return {**(plan.reused or {}), **first_proven(made, (d.id for d in plan.todo), facts.results_proven)}
+
+
+def _fail(
+    site: Site,
+    survey: Survey,
+    plan: StagePlan,
+    usable: Mapping[str, DatumResult],
+    cause: str,
+    message: str,
+    now: int,
+) -> None:
+    counts = _counts(plan, usable)
+    write_record(site, replace(record(plan, survey, "failed", now), cause=cause, message=message, counts=counts))
+
+
+def _counts(plan: StagePlan, usable: Mapping[str, DatumResult]) -> Counts:
+    done = [r for r in usable.values() if r.job == plan.job]
+    return Counts(
+        total=len({d.id for d in plan.datums}),
+        processed=sum(r.failure is None for r in done),
+        skipped=len(usable) - len(done),
+        failed=sum(r.failure is not None for r in usable.values()),
+        recovered=sum(r.recovered for r in usable.values()),
+    )
 
 
 def _finish(
@@ -70,13 +99,7 @@ def _finish(
     done = [r for r in ordered if r.job == plan.job]
     outcome = _merge(site, ordered)
     _write_pack(site, facts, plan, done)
-    counts = Counts(
-        total=len(ordered),
-        processed=sum(r.failure is None for r in done),
-        skipped=len(ordered) - len(done),
-        failed=sum(r.failure is not None for r in ordered),
-        recovered=sum(r.recovered for r in ordered),
-    )
+    counts = _counts(plan, usable)
     started = min((r.started for r in done), default=now)
     finished = max((r.finished for r in done), default=now)
     state = "success" if outcome.output is not None else "failed"

@@ -69,7 +69,7 @@ class Driver:
                 continue
             if run_of_job(plan.job) in survey.wish.cancelled:
                 # The record first: a controller that is killed in between leaves a job that no plan wants any more.
-                give_up(self.site, survey, plan, "it was cancelled by a request", now=self.clock())
+                give_up(self.site, self.facts, survey, plan, "it was cancelled by a request", now=self.clock())
                 self.site.executor.cancel(plan.job)
                 return True
             status = self.site.executor.status(plan.job)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gitdata.bounded import Bounded
 from gitdata.controller.plan import StageFacts, StagePlan, blocked, decide
-from gitdata.controller.recorded import read_index, read_records
+from gitdata.controller.recorded import many, read_index, read_records
 from gitdata.controller.site import Site
 from gitdata.controller.sources import Source, Tree
 from gitdata.data.transfer import missing, read_listing
@@ -76,7 +77,7 @@ class Facts:
         self._listings: dict[str, Listing] = {}
         self._proven: set[str] = set()
         # A commit keeps the images that it began with, however long it takes: (commit, stage, pin, request) -> id.
-        self._meant: dict[tuple[str, str, str, str], str] = {}
+        self._meant: Bounded[tuple[str, str, str, str], str] = Bounded(_MOST_MEANT)
 
     def survey(self, wish: Wish, believed: Survey | None = None) -> Survey:
         """Every stage of the commit with its state. Raises RemoteError where the store cannot be asked.
@@ -94,12 +95,21 @@ class Facts:
         names = {stage.name for stage in stages}
         plans: dict[str, StagePlan] = {}
         sources = dict(believed.sources) if believed else {}
+        level: list[StageFacts] = []  # of stages that do not need each other: decided side by side, the store is far
         for stage in stages:
             repos = {leaf.repo for leaf in leaves(stage.input)}
+            if not repos.isdisjoint(facts.stage.name for facts in level):
+                plans |= _decided(level)
+                level.clear()
             upstream = {repo: plans[repo] for repo in sorted(repos & names)}
             plan = believed.plans.get(stage.name) if believed else None
-            plans[stage.name] = plan or blocked(stage, upstream) or self._plan(stage, wish, tree, upstream, sources)
-        return Survey(wish, plans, sources)
+            found = plan or blocked(stage, upstream) or self._facts(stage, wish, tree, upstream, sources)
+            if isinstance(found, StagePlan):
+                plans[stage.name] = found
+            else:
+                level.append(found)
+        plans |= _decided(level)
+        return Survey(wish, {stage.name: plans[stage.name] for stage in stages}, sources)
 
     def _tree(self, commit: str) -> Tree:
         """The tree of a commit; those of the last few commits are kept with what was read of them."""
@@ -109,14 +119,15 @@ class Facts:
             del self._trees[next(iter(self._trees))]
         return tree
 
-    def _plan(
+    def _facts(
         self,
         stage: Stage,
         wish: Wish,
         tree: Tree,
         upstream: Mapping[str, StagePlan],
         sources: dict[str, Source],
-    ) -> StagePlan:
+    ) -> StageFacts | StagePlan:
+        """What the decision on a stage needs; the plan where that cannot be had."""
         before = wish.pinned.get(stage.name)
         asked = wish.asked.get(stage.name) or wish.asked.get("", "")
         known = before.id if before and not asked and before.image == stage.transform.image else ""
@@ -129,8 +140,6 @@ class Facts:
             if error.transient:  # a registry that does not answer must not keep other stages and branches waiting
                 return StagePlan(stage, "waiting", error.message, trouble=True)
             return StagePlan(stage, "failed", error.message)
-        if len(self._meant) >= _MOST_MEANT:
-            self._meant.clear()
         self._meant[meant] = environment.id
         try:
             for leaf in leaves(stage.input):
@@ -146,21 +155,19 @@ class Facts:
             if error.transient:
                 raise
             return StagePlan(stage, "failed", error.message)
-        return decide(
-            StageFacts(
-                stage=stage,
-                environment=environment,
-                stage_key=key,
-                datums=datums,
-                index=lambda job: self.index(key, job),
-                history=self.history,
-                output_proven=self._output_proven,
-                result_proven=self.results_proven,
-                commit=wish.commit,
-                owner=self.site.owner,
-                preferred=wish.preferred.get(stage.name, ""),
-                retried=wish.retried,
-            )
+        return StageFacts(
+            stage=stage,
+            environment=environment,
+            stage_key=key,
+            datums=datums,
+            index=lambda job: self.index(key, job),
+            history=self.history,
+            output_proven=self._output_proven,
+            result_proven=self.results_proven,
+            commit=wish.commit,
+            owner=self.site.owner,
+            preferred=wish.preferred.get(stage.name, ""),
+            retried=wish.retried,
         )
 
     def output_listing(self, plan: StagePlan) -> Listing:
@@ -214,6 +221,10 @@ class Facts:
         absent = missing(self.site.store, unknown) if unknown else set()
         self._proven |= unknown - absent
         return not absent
+
+
+def _decided(level: Sequence[StageFacts]) -> dict[str, StagePlan]:
+    return {plan.stage.name: plan for plan in many(decide, level)}
 
 
 def _wanted(stages: Sequence[Stage], only: frozenset[str]) -> list[Stage]:

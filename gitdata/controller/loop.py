@@ -19,15 +19,15 @@ from gitdata.controller.config import ControllerSettings
 from gitdata.controller.drive import Driver
 from gitdata.controller.facts import Survey, Wish
 from gitdata.controller.notes import NOTES_REF
-from gitdata.controller.notify import OF_A_MESSAGE, OUTBOX_REF, deliver
+from gitdata.controller.notify import OUTBOX_REF, deliver
 from gitdata.controller.publish import Tips, publish
 from gitdata.controller.published import output_ref, published_source
 from gitdata.controller.requests import open_requests
 from gitdata.controller.site import Site
 from gitdata.controller.watch import ARCHIVE, HEADS, OUTPUTS, REQUESTS, Remote, look
-from gitdata.controller.wishes import OF_A_COMMIT, make_wish
+from gitdata.controller.wishes import make_wish
 from gitdata.errors import GitdataError, RemoteError
-from gitdata.formats.requests import Request
+from gitdata.formats.requests import OF_A_COMMIT, OF_A_MESSAGE, Request
 
 _ALIVE = ("pending", "running")
 _REFUSALS = 5  # in a row, until a push that is refused is a problem and no race

@@ -23,10 +23,9 @@ from gitdata.controller.side_commits import commit_files, gitdata_ident
 from gitdata.errors import ConflictError, InvalidInputError, RemoteError
 from gitdata.formats import outbox
 from gitdata.formats.outbox import Message, State, dump_message, message_path, parse_message
-from gitdata.formats.requests import Request
+from gitdata.formats.requests import OF_A_MESSAGE, Request
 
 OUTBOX_REF = "refs/gitdata/outbox"
-OF_A_MESSAGE = ("resend", "release")  # kinds of requests that are fulfilled here
 _FETCHED = "refs/gitdata/fetched/outbox"
 _TRIES = 30  # pushes until we say that the outbox is too busy
 _CHUNK = 1000

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from gitdata.backends.containers import PREFIX
-from gitdata.backends.git import Commit, Git, PushResult
+from gitdata.backends.git import Git
+from gitdata.backends.git_records import Commit, PushResult
 from gitdata.controller.facts import Facts, Survey
 from gitdata.controller.notes import NOTES_REF, add_notes
 from gitdata.controller.notify import OUTBOX_REF, enter

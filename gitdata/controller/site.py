@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from gitdata.backends.git import Git, hide_password
+from gitdata.backends.git import Git
+from gitdata.backends.git_records import hide_password
 from gitdata.backends.objects import ObjectStore
 from gitdata.executors.base import Executor
 

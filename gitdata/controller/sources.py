@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from gitdata.backends.git import Git, TreeEntry, hide_password
+from gitdata.backends.git import Git
+from gitdata.backends.git_records import TreeEntry, hide_password
 from gitdata.backends.objects import ObjectStore
 from gitdata.data.hashing import hash_bytes
 from gitdata.data.transfer import read_listing

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from gitdata.backends.git import Git
 from gitdata.controller.published import published_source
+from gitdata.controller.requests import open_requests
 from gitdata.controller.watch import HEADS, OUTPUTS
 from gitdata.errors import RemoteError
+from gitdata.formats.requests import OF_A_COMMIT
 
 _DEPTH = 200
 
@@ -90,7 +92,30 @@ def is_published(git: Git, tip: str | None, commit: str) -> bool:
     return source is not None and (source == commit or git.is_ancestor(commit, source))
 
 
-def remote_tip(git: Git, branch: str) -> str | None:
+def settled_tip(git: Git, branch: str, commit: str) -> str | None:
+    """The output branch's tip on the git remote now, fetched; None while it is of no commit that contains ``commit``,
+    or something that was asked of the branch (``job retry``, say) is still to be done. Raises RemoteError.
+    """
+    if not is_published(git, _remote_tip(git, branch), commit):
+        return None
+    asked = open_requests(git, git_remote(git)).values()
+    if any(request.kind in OF_A_COMMIT and request.branch == branch for request in asked):
+        return None
+    return _remote_tip(git, branch)  # once more: what was asked may have been done in between
+
+
+def missing_push(git: Git, branch: str, commit: str) -> str:
+    """Why nobody can publish the outputs of a commit yet, "" if nothing is known. Raises RemoteError."""
+    remote, head = git_remote(git), HEADS + branch
+    tip = git.ls_remote(remote, head).get(head)
+    if tip is None:
+        return f"{remote} has no branch {branch}"
+    if tip != commit and git.resolve(tip) and not git.is_ancestor(commit, tip):
+        return f"{commit[:12]} is not on {branch} of {remote}: it is not pushed"
+    return ""
+
+
+def _remote_tip(git: Git, branch: str) -> str | None:
     """The output branch's tip on the git remote now, fetched; None if there is none."""
     remote = git_remote(git)
     ref = OUTPUTS + branch

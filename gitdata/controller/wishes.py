@@ -14,8 +14,6 @@ from gitdata.controller.published import generated_pointers
 from gitdata.formats.requests import Request
 from gitdata.identity import run_of_job
 
-OF_A_COMMIT = ("retry", "refresh", "cancel")  # kinds of requests that a publication fulfils
-
 
 def make_wish(
     git: Git,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gitdata.backends.git import is_sha
+from gitdata.backends.git_records import is_sha
 from gitdata.data.repository import Repository, pointers_at
 from gitdata.data.transfer import Progress, Transferred, push_objects, read_listing
 from gitdata.errors import MissingDataError

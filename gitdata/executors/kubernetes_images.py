@@ -19,6 +19,7 @@ from gitdata.backends.builders import Builder, ImageSettings, registries
 from gitdata.backends.contexts import PREFIX, FolderName, name_folder, reference_of
 from gitdata.backends.git import Git
 from gitdata.backends.registry import Reference, check_allowed, image_command, parse_reference, resolve
+from gitdata.bounded import Bounded
 from gitdata.errors import GitdataError, InvalidInputError, MachineError
 from gitdata.executors.base import Job
 from gitdata.executors.kubernetes_tags import Tags
@@ -62,7 +63,7 @@ class Images:
         self._patience = patience
         self._slots = threading.BoundedSemaphore(settings.at_once)
         self._tags = Tags(replace(self._own, allowed=settings.allowed), patience)
-        self._names: dict[tuple[str, str], FolderName | None] = {}
+        self._names: Bounded[tuple[str, str], FolderName | None] = Bounded(_MOST_NAMES)
         self._lock = threading.Lock()
         self._sought: dict[str, Future[Reference]] = {}  # environment id -> the one search that runs
         self._waiting: dict[str, _Waiting] = {}
@@ -80,11 +81,10 @@ class Images:
 
     def _named(self, git: Git, commit: str, image: str) -> FolderName | None:
         """Asked for every stage at each turn: what a commit holds does not change."""
-        if (commit, image) not in self._names:
-            if len(self._names) >= _MOST_NAMES:
-                self._names.clear()
-            self._names[commit, image] = name_folder(git, commit, image, self._settings)
-        return self._names[commit, image]
+        at = (commit, image)
+        if at not in self._names:
+            self._names[at] = name_folder(git, commit, image, self._settings)
+        return self._names[at]
 
     # -------------------------------------------------------------------------------------------------- of a job
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from gitdata.backends.git import hide_password
+from gitdata.backends.git_records import hide_password
 from gitdata.backends.registry import read_logins
 from gitdata.backends.s3config import S3Settings, s3_settings
 from gitdata.errors import InvalidInputError, UsageError

@@ -22,6 +22,7 @@ from types import MappingProxyType
 from gitdata.backends.containers import PREFIX, Engine, check_reference, find_engine
 from gitdata.backends.git import Git
 from gitdata.backends.images import folder_environment_id, folder_tree
+from gitdata.bounded import Bounded
 from gitdata.errors import InvalidInputError, MachineError, RemoteError
 from gitdata.executors.base import Job, Progress, workers_on
 from gitdata.executors.cores import Cores
@@ -68,7 +69,7 @@ class LocalExecutor:
         )
         self._secrets = secrets
         self._engine: Engine | None = None
-        self._folders: dict[tuple[str, str], str | None] = {}
+        self._folders: Bounded[tuple[str, str], str | None] = Bounded(_MOST_FOLDERS)
         self._resolved: dict[tuple[str, str], str] = {}
         self._jobs: dict[str, LocalJob] = {}
         self._lock = threading.Lock()
@@ -88,12 +89,11 @@ class LocalExecutor:
 
     def _folder(self, git: Git, commit: str, image: str) -> str | None:
         """The environment of an image folder, None for a reference. Asked for every stage at each turn."""
-        if (commit, image) not in self._folders:
-            if len(self._folders) >= _MOST_FOLDERS:
-                self._folders.clear()
+        at = (commit, image)
+        if at not in self._folders:
             there = folder_tree(git, commit, image) is not None
-            self._folders[commit, image] = folder_environment_id(git, commit, image) if there else None
-        return self._folders[commit, image]
+            self._folders[at] = folder_environment_id(git, commit, image) if there else None
+        return self._folders[at]
 
     def workers(self, stage: Stage) -> int:
         return workers_on(stage, 1)  # one machine is one node

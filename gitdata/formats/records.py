@@ -69,6 +69,7 @@ def dump_record(record: RunRecord) -> bytes:
         body |= {"plan": record.plan, "executor": record.executor}
     else:
         body |= {"cause": record.cause, "message": record.message}
+        body["datums"] = {name: getattr(record.counts, name) for name in Counts.__slots__}
     if record.kind == "result":
         output = record.output
         body |= {
@@ -76,7 +77,6 @@ def dump_record(record: RunRecord) -> bytes:
             "executor": record.executor,
             "state": record.state,
             "output": output and {"oid": output.oid, "size": output.size or 0, "nfiles": output.nfiles or 0},
-            "datums": {name: getattr(record.counts, name) for name in Counts.__slots__},
             "bytes": {"down": record.bytes_down, "up": record.bytes_up},
             "restarts": record.restarts,
             "started": record.started,

@@ -17,6 +17,9 @@ from gitdata.identity import canonical, sha256
 
 Kind: TypeAlias = Literal["retry", "resend", "release", "cancel", "refresh"]
 
+OF_A_COMMIT = ("retry", "refresh", "cancel")  # fulfilled by the publication of the branch's outputs
+OF_A_MESSAGE = ("resend", "release")  # fulfilled with a move of the outbox
+
 PREFIX = "refs/gitdata/requests/"
 SIZE_LIMIT = 4096
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gitdata.backends.git import Git, GitError, hide_password, is_safe_ref
+from gitdata.backends.git import Git, GitError
+from gitdata.backends.git_records import hide_password, is_safe_ref
 from helpers.machine import Repo
 
 

@@ -19,7 +19,7 @@ from cluster import borrowed
 from cluster.testbed import CannotRunError, Cluster, Tier, running
 
 # Parts of the paths of tests with real pods, and of one that builds the same images: that is done by one at a time.
-_REAL_PODS = ("e2e/", "_node.py", "real_pods.py", "stage_images/test_kube", "test_images_system")
+_REAL_PODS = ("e2e/", "_node.py", "real_pods.py", "stage_images/test_kube", "test_images_real")
 
 
 class _FewClusters(LoadScopeScheduling):
@@ -35,10 +35,17 @@ class _FewClusters(LoadScopeScheduling):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Hold the files to the list: the scheduler sees nothing of a test but its name."""
+    """Hold the files to the list: the scheduler sees nothing of a test but its name. What needs no cluster comes first
+    in their row: it can be done while Kubernetes is still being built.
+    """
     for item in items:
-        if "node_cluster" in getattr(item, "fixturenames", ()) and not any(word in item.nodeid for word in _REAL_PODS):
+        if _wants_pods(item) and not any(word in item.nodeid for word in _REAL_PODS):
             raise pytest.UsageError(f"{item.nodeid} wants real pods: say so in {__file__}")
+    items.sort(key=_wants_pods)
+
+
+def _wants_pods(item: pytest.Item) -> bool:
+    return "node_cluster" in getattr(item, "fixturenames", ())
 
 
 @pytest.hookimpl(optionalhook=True)

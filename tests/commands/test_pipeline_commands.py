@@ -94,7 +94,14 @@ def test_job_logs_survive_the_job(lab: Lab, gitdata: Program) -> None:
 def test_job_wait_tells_how_the_stages_ended(lab: Lab, gitdata: Program) -> None:
     work = lab.work.path
     late = gitdata("job", "wait", "--timeout", "0.1", cwd=work, check=False)
-    assert late.returncode == 8
+    assert (late.returncode, late.stderr.count("waiting all the same")) == (8, 0)
+    lab.work.commit("here only")
+    assert (
+        "is not on main of origin: it is not pushed"
+        in gitdata("job", "wait", "--timeout", "0.1", cwd=work, code=8).stderr
+    )
+    assert "has no branch side" in gitdata("job", "wait", "-b", "side", "--timeout", "0.1", cwd=work, code=8).stderr
+    lab.work.git("reset", "--quiet", "--hard", "origin/main")
     threading.Timer(0.5, lab.settle).start()
     done = gitdata("job", "wait", "--timeout", "60", "--json", cwd=work)
     assert json.loads(done.stdout)["stages"]["all"]["state"] == "success"
@@ -111,7 +118,9 @@ def test_a_failed_stage_is_seen_waited_for_and_retried(lab: Lab, gitdata: Progra
     assert "no good" in gitdata("job", "logs", "--failed", "all", cwd=work).stdout
     assert gitdata("job", "retry", "upper", cwd=work, check=False).returncode == 5
     gitdata("job", "retry", "all", cwd=work)
+    gitdata("job", "wait", "--timeout", "0.1", cwd=work, code=8)  # for what was asked, not for the failure before
     assert lab.started(lab.settle()) == ["all"]
+    assert "failed: " in gitdata("job", "wait", cwd=work, code=9).stderr
     rows = json.loads(gitdata("job", "list", "--json", "--stage", "all", cwd=work).stdout)
     assert [row["id"][-2:] for row in rows] == ["-2", "-1"]
     assert gitdata.json("job", "inspect", "all", cwd=work)["id"] == rows[0]["id"], "of a stage its newest"
@@ -141,6 +150,12 @@ def test_a_run_is_cancelled_by_its_stage_on_its_own_branch(lab: Lab, gitdata: Pr
     controller.join(60)
     assert lab.states() == {"upper": "success", "all": "failed"}
     assert "cancelled by a request" in gitdata("job", "inspect", job, cwd=work).stdout
+    row = gitdata.json("job", "list", "--stage", "all", cwd=work)[0]
+    assert (row["state"], row["datums"]["total"], row["datums"]["processed"]) == ("failed", 1, 0)
+    logs = gitdata("job", "logs", "--failed", "all", cwd=work)
+    assert (logs.stdout, "no datum of all-" in logs.stderr, "cancelled by a request" in logs.stderr) == ("", True, True)
+    assert gitdata.json("job", "logs", "all", cwd=work) == []
+    assert "was given no datum" in gitdata("job", "logs", "all", "--datum", "zz", cwd=work).stderr
 
 
 def test_a_stage_that_failed_before_it_had_a_run_can_be_retried(lab: Lab, gitdata: Program) -> None:
@@ -155,12 +170,43 @@ def test_a_stage_that_failed_before_it_had_a_run_can_be_retried(lab: Lab, gitdat
     assert lab.tip() != before, "it was looked at once more"
 
 
-def test_refresh_asks_for_stages_that_there_are(lab: Lab, gitdata: Program) -> None:
+def test_a_failure_is_retried_before_its_commit_is_published(lab: Lab, gitdata: Program) -> None:
+    work = lab.work.path
+    input = {"pfs": {"repo": "images", "glob": "/"}}
+    lab.stage("all", "echo no good; exit 3", input, datum_tries=1)
+    lab.stage("slow", "sleep 600", input)
+    lab.push("one fails, one goes on")
+    controller = threading.Thread(target=lab.settle)
+    controller.start()
+
+    def jobs() -> list[tuple[str, str]]:
+        return sorted((row["id"][-2:], row["state"]) for row in gitdata.json("job", "list", "-s", "all", cwd=work))
+
+    eventually("the failure", lambda: jobs() == [("-1", "failed")])
+    assert "did not fail: running" in gitdata("job", "retry", "slow", cwd=work, code=5).stderr
+    gitdata("job", "retry", "all", cwd=work)
+    eventually("the second attempt", lambda: jobs() == [("-1", "failed"), ("-2", "failed")])
+    assert lab.tip() is None
+    gitdata("job", "cancel", "slow", cwd=work)
+    controller.join(60)
+    assert lab.states() == {"upper": "success", "all": "failed", "slow": "failed"}
+    assert lab.origin.refs("refs/gitdata/requests") == {}
+
+
+def test_refresh_asks_for_what_may_have_a_tag(lab: Lab, gitdata: Program) -> None:
+    work = lab.work.path
     lab.settle()
-    assert "no stage nothing" in gitdata("images", "refresh", "nothing", cwd=lab.work.path, code=6).stderr
-    gitdata("images", "refresh", cwd=lab.work.path)
-    gitdata("images", "refresh", "upper", "all", cwd=lab.work.path)
-    assert len(lab.origin.refs("refs/gitdata/requests")) == 3
+    assert "no stage nothing" in gitdata("images", "refresh", "nothing", cwd=work, code=6).stderr
+    assert "is a folder of the repository" in gitdata("images", "refresh", "upper", cwd=work, code=5).stderr
+    assert "nothing to ask for" in gitdata("images", "refresh", cwd=work).stderr
+    assert lab.origin.refs("refs/gitdata/requests") == {}
+    input = {"pfs": {"repo": "images", "glob": "/"}}
+    lab.stage("odd", "true", input, transform={"image": "image", "cmd": ["true"], "user": "no-such-user"})
+    lab.push("a stage without an output: its image is not known")
+    lab.settle()
+    gitdata("images", "refresh", cwd=work)
+    gitdata("images", "refresh", "odd", cwd=work)
+    assert len(lab.origin.refs("refs/gitdata/requests")) == 2
     assert lab.started(lab.settle()) == [], "folders have no tags"
     assert lab.origin.refs("refs/gitdata/requests") == {}
 
@@ -177,6 +223,7 @@ def test_run_does_the_working_tree_without_a_push(lab: Lab, gitdata: Program) ->
     assert [row["why"][:9] for row in again] == ["its 3 dat", "its 1 dat"]
     jobs = json.loads(gitdata("job", "list", "--local", "--json", cwd=work).stdout)
     assert {row["stage"] for row in jobs} == {"upper", "all"}
+    assert {row["id"] for row in jobs} == {row["job"] for row in again}, "what made them, not what would"
 
 
 def test_run_reuses_what_the_controller_did(lab: Lab, gitdata: Program) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gitdata.backends.git import is_safe_ref
+from gitdata.backends.git_records import is_safe_ref
 from gitdata.controller.watch import Remote, look, open_clone
 from helpers.machine import Repo
 
