@@ -4,7 +4,7 @@
       UsageError                2   the command line cannot be understood
       NotARepositoryError       3   no git repository here, or `gitdata init` was never run in it
       InvalidInputError         4   something a person wrote is wrong: a spec, a pointer, a setting, a manifest
-      ConflictError             5   two sides changed, or what is asked for does not go with what is there; nothing was touched
+      ConflictError             5   two sides changed, or it cannot be done as things are; nothing was touched
       MissingDataError          6   an object is neither in the cache nor on the remote, or nothing has that name
       RemoteError               7   the git or data remote refused or could not be reached
       BusyError                 8   another process holds the lock, or what was waited for took too long
