@@ -26,12 +26,16 @@ JOB = {"metadata": {"resourceVersion": "8"}}
 
 @dataclass
 class Watched:
-    """play: what a watch of jobs does, in order, the last one for ever. versions: where each watch began."""
+    """play: what a watch of jobs does, in order, the last one for ever. versions: where each watch began.
+
+    asked: every request: when, by which connection, for what.
+    """
 
     url: str = ""
     play: list[Callable[[BaseHTTPRequestHandler], None]] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
     lists: int = 0
+    asked: list[tuple[float, int, str]] = field(default_factory=list)
 
 
 def tell(handler: BaseHTTPRequestHandler, *events: Any, hold: float = 0, clean: bool = True) -> None:
@@ -46,9 +50,9 @@ def tell(handler: BaseHTTPRequestHandler, *events: Any, hold: float = 0, clean: 
             handler.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             handler.wfile.flush()
     time.sleep(hold)
-    if clean:
+    if clean:  # and the connection stays: one that is closed without a word may have the next request on its way
         handler.wfile.write(b"0\r\n\r\n")
-    handler.close_connection = True
+    handler.close_connection = not clean
 
 
 def hold(handler: BaseHTTPRequestHandler) -> None:
@@ -63,6 +67,7 @@ def server() -> Iterator[Watched]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            told.asked.append((time.monotonic(), self.client_address[1], self.path))
             target = urlsplit(self.path)
             query = {k: v[0] for k, v in parse_qs(target.query).items()}
             if "watch" in query:
@@ -154,7 +159,7 @@ def test_an_event_rings_and_a_bookmark_does_not(server: Watched, bell: Doorbell)
     bell.start()
     bell.start()
     until(lambda: len(server.versions) == 2)
-    assert server.versions == ["5", "99"]  # the second goes on where the first ended
+    assert server.versions == ["5", "99"], server.asked  # the second goes on where the first ended
     assert bell.jobs_changed == 3  # two watches began, one Job changed
     assert bell.healthy
 
@@ -166,7 +171,7 @@ def test_a_broken_watch_is_begun_again_and_rings(
     server.play = [fault, fault, hold]
     bell.start()
     until(lambda: len(server.versions) == 3 and bell.healthy)
-    assert server.lists == 4  # pods once, jobs anew after each fault: what happened meanwhile is unknown
+    assert server.lists == 4, server.asked  # pods once, jobs anew after each fault: what happened meanwhile is unknown
     begun = 3 if fault in (break_off, too_old, nonsense) else 1
     assert bell.jobs_changed >= begun + 1  # each watch of Jobs that began, and the one of pods
 
