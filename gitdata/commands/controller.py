@@ -12,7 +12,6 @@ import argparse
 import os
 import signal
 import sys
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from gitdata.controller.serve import serve
 from gitdata.controller.site import Site
 from gitdata.controller.watch import open_clone
 from gitdata.errors import MachineError
+from gitdata.stopping import Stop
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -93,9 +93,9 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def stop_on_signals() -> threading.Event:
+def stop_on_signals() -> Stop:
     """An event that the first SIGTERM or SIGINT sets."""
-    stop = threading.Event()
+    stop = Stop()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         stop.set()

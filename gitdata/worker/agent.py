@@ -23,6 +23,7 @@ from gitdata.backends.stores import open_store
 from gitdata.errors import GitdataError
 from gitdata.formats.keys import live_shard_key
 from gitdata.model import RunPlan
+from gitdata.stopping import Stop
 from gitdata.worker.datum import DatumRunner, remove_tree
 from gitdata.worker.job import WorkerJob, read_plan
 from gitdata.worker.launched import Launched, StoppedError
@@ -37,7 +38,7 @@ _PATIENCE_SECONDS = 300.0  # a store that is away for so long costs no work that
 
 def main() -> int:
     work = Path(os.environ.get("GITDATA_WORK", "/work"))
-    stop = threading.Event()
+    stop = Stop()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=_beat, args=(work / "ctl" / "beat", stop), daemon=True).start()
     launched = Launched(work, stop)
