@@ -17,8 +17,6 @@ SERVICE_NETWORK = "10.214.0.0/24"
 SERVICE_ADDRESS = "10.214.0.1"  # of the service `kubernetes`: the first of the network
 GRACE_SECONDS = 20  # without a sign of life of its kubelet, a node counts as lost
 EVICTION_SECONDS = 5  # then its pods are given up
-# Memory is cheaper here than the time that collecting it takes; the limit is for each server.
-LAVISH = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
 
 
 @dataclass
@@ -78,7 +76,7 @@ def _etcd(folder: Path, programs: Path, url: str) -> Server:
     argv: list[str | Path] = [programs / "etcd", "--data-dir", folder / "etcd", "--unsafe-no-fsync", "--log-level=warn"]
     argv += [f"--listen-client-urls={url}", f"--advertise-client-urls={url}", f"--listen-peer-urls={peer}"]
     argv += [f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}"]
-    return Server("etcd", argv, folder, LAVISH)
+    return Server("etcd", argv, folder)
 
 
 def _apiserver(
@@ -110,7 +108,7 @@ def _apiserver(
     ]
     if advertised.startswith("127."):
         argv.append("--endpoint-reconciler-type=none")  # loopback is no endpoint of a service
-    return Server("kube-apiserver", argv, folder, LAVISH)
+    return Server("kube-apiserver", argv, folder)
 
 
 def _controller_manager(plane: ControlPlane, folder: Path, programs: Path) -> Server:
@@ -141,4 +139,4 @@ def _controller(plane: ControlPlane, folder: Path, programs: Path, name: str, mo
         "--profiling=false",
         *more,
     ]
-    return Server(name, argv, folder, LAVISH)
+    return Server(name, argv, folder)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster.control import LAVISH, SERVICE_ADDRESS, ControlPlane
+from cluster.control import SERVICE_ADDRESS, ControlPlane
 from cluster.credentials import NODE
 from cluster.processes import Server, eventually, free_port, run
 from cluster.programs import CNI_PLUGINS
@@ -75,7 +75,7 @@ class Node:
         argv: list[str | Path] = [programs / "kubelet", f"--config={folder / 'kubelet.json'}"]
         argv += [f"--kubeconfig={plane.kubeconfig(f'system:node:{NODE}')}", f"--hostname-override={NODE}"]
         argv += [f"--root-dir={folder / 'kubelet'}", f"--cert-dir={folder / 'kubelet-pki'}", f"--node-ip={GATEWAY}"]
-        self.kubelet = Server("kubelet", argv, folder, LAVISH)
+        self.kubelet = Server("kubelet", argv, folder)
 
     @property
     def servers(self) -> list[Server]:

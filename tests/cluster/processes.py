@@ -19,6 +19,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 STOP_SECONDS = 30
+# For servers in Go: memory is cheaper here than the time that collecting it takes; the limit is for each of them.
+LAVISH = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
 
 # The kernel sends the death signal when the *thread* that forked ends: this one lives as long as the process.
 _STARTER = ThreadPoolExecutor(1, thread_name_prefix="testbed-starter")
@@ -56,7 +58,7 @@ class Server:
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "--", *map(str, self.argv)],
-                env={**os.environ, **self.env},
+                env={**os.environ, **LAVISH, **self.env},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

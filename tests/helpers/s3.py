@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cluster.processes import LAVISH
 from helpers.machine import BIN
 
 ACCESS_KEY = "testkey"
@@ -62,7 +63,7 @@ def serve_s3(address: str = "127.0.0.1") -> Iterator[S3]:
         env = {k: v for k, v in os.environ.items() if not k.startswith(("RCLONE_", "AWS_"))}
         server = subprocess.Popen(
             s3_command(folder, f"{address}:0", Path(place, "cache")),
-            env={**env, "HOME": place},
+            env={**env, **LAVISH, "HOME": place},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
