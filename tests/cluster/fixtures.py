@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,6 @@ def _cluster(tier: Tier) -> Iterator[Cluster]:
     somebodys = tier == "node" and borrowed.ASKED
     if tier == "node" and not (_ASKED or somebodys):
         pytest.skip(f"NOT TESTED, Kubernetes tier node: {_WHY}")
-    if tier == "node":
-        _hurry()
     with ExitStack() as stack:
         try:
             cluster = stack.enter_context(borrowed.borrowing() if somebodys else running(tier))
@@ -82,11 +81,24 @@ def _cluster(tier: Tier) -> Iterator[Cluster]:
         yield cluster
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if _ASKED and os.environ.get("PYTEST_XDIST_WORKER") and any(word in item.nodeid for word in _REAL_PODS):
+        _hurry()
+
+
+@cache
 def _hurry() -> None:
-    """This worker and all it starts come before others from now on: its tests are the longest row."""
-    with suppress(PermissionError):
+    """This worker and all it starts come before others from now on: its tests are the longest row.
+
+    Where the kernel groups processes by session, only the group's own niceness counts. At a terminal we stay in its
+    session, so that Ctrl-C is heard.
+    """
+    with suppress(OSError):
         for thread in Path("/proc/self/task").iterdir():
             os.setpriority(os.PRIO_PROCESS, int(thread.name), -3)
+        if os.environ.get("CI"):
+            os.setsid()
+            Path("/proc/self/autogroup").write_text("-10")
 
 
 @pytest.fixture(scope="session")
