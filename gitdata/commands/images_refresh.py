@@ -25,7 +25,8 @@ def run(args: argparse.Namespace) -> int:
     repository = Repository.open()
     git, branch = repository.git, asked_branch(repository, args.branch)
     found = published_on(repository, branch)
-    of_folders = generated_pointers(git, found.sha).keys() - pinned_images(git, found.sha).keys()
+    known = {name for name, (state, _, _) in found.stages.items() if state == "success"}  # else its image may be new
+    of_folders = (known & generated_pointers(git, found.sha).keys()) - pinned_images(git, found.sha).keys()
     for stage in args.stage:
         if stage not in found.stages:
             raise MissingDataError(f"gitdata/{branch} has no stage {stage}", hint="see `gitdata plan`")

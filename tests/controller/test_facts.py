@@ -1,17 +1,22 @@
-"""What a tag means to a commit: what it meant when the commit was begun, until somebody asks."""
+"""What is read of a commit: what a tag means to it until somebody asks; stages that do not need each other at once."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gitdata.backends.git import Git
+from gitdata.backends.local import LocalStore
+from gitdata.backends.objects import ObjectInfo
 from gitdata.controller.facts import Facts, Wish
 from gitdata.controller.site import Site
 from gitdata.errors import RemoteError
 from gitdata.executors.local import LocalExecutor
+from gitdata.formats.keys import runs_prefix
 from gitdata.model import Environment, Stage
 from helpers.lab import Lab
 
@@ -60,4 +65,33 @@ def test_a_commit_keeps_the_images_that_it_began_with(lab: Lab) -> None:
     assert meant(replace(wish, asked={"": "another"})) == "", "nobody knows yet"
     executor.means = "oci:sha256:3"
     assert meant(Wish(lab.push("more"), "main")) == "oci:sha256:3"
+    executor.close()
+
+
+class Meeting(LocalStore):
+    """Answers nobody who asks for a run's records until so many others have asked for theirs."""
+
+    meeting = threading.Barrier(1)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        if prefix.startswith(runs_prefix("main")):
+            self.meeting.wait(20)
+        return super().list(prefix)
+
+
+def test_stages_that_do_not_need_each_other_are_looked_at_side_by_side(lab: Lab) -> None:
+    lab.stage("see", "true")
+    lab.stage("hear", "true")
+    after = {"pfs": {"repo": "say", "glob": "/"}}
+    lab.stage("answer", "true", after)
+    commit = lab.push("three at once, and one after them")
+    store = Meeting(lab.root / "data")
+    store.meeting = threading.Barrier(3)
+    executor = Tagged(store.url, cache_home=lab.root / "cache")
+    facts = Facts(Site(git=lab.origin, store=store, executor=executor, origin=str(lab.origin.path)))
+    plans = facts.survey(Wish(commit, "main")).plans
+    assert {name: plan.state for name, plan in plans.items()} == {
+        "hear": "run", "say": "run", "see": "run", "answer": "waiting"
+    }  # fmt: skip
+    assert list(plans)[-1] == "answer"
     executor.close()
