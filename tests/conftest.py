@@ -14,6 +14,7 @@ from cluster.fixtures import (
     control_cluster,
     node_cluster,
     pytest_collection_modifyitems,
+    pytest_runtest_setup,
     pytest_xdist_make_scheduler,
 )
 from helpers.machine import BIN, Program, Repo, sealed_environment
@@ -32,6 +33,7 @@ __all__ = [  # found here by pytest
     "node_cluster",
     "pod_s3",
     "pytest_collection_modifyitems",
+    "pytest_runtest_setup",
     "pytest_xdist_make_scheduler",
     "shared_registry",
     "worker_image",

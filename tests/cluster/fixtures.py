@@ -98,7 +98,7 @@ def _hurry() -> None:
             os.setpriority(os.PRIO_PROCESS, int(thread.name), -3)
         if os.environ.get("CI"):
             os.setsid()
-            Path("/proc/self/autogroup").write_text("-10")
+            Path("/proc/self/autogroup").write_text("-12")
 
 
 @pytest.fixture(scope="session")
