@@ -6,6 +6,8 @@ on the pods' bridge, port 443: what a pod finds in KUBERNETES_SERVICE_HOST works
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +51,16 @@ class ControlPlane:
             "the API server", lambda: api.text("/readyz") == "ok", seconds=120, needs=[self.etcd, self.apiserver]
         )
         eventually("the namespace default", lambda: api.get("/api/v1/namespaces/default"), needs=[self.apiserver])
+
+    @contextmanager
+    def without_apiserver(self) -> Iterator[None]:
+        """Its API server is killed, and answers again after the block."""
+        self.apiserver.kill()
+        try:
+            yield
+        finally:
+            self.apiserver.start()
+            self.ready()
 
 
 def control_plane(folder: Path, programs: Path, *, controllers: bool, gateway: str | None) -> ControlPlane:

@@ -146,14 +146,8 @@ def test_a_job_that_could_not_be_deleted_is_not_said_to_have_ended(
     executor, job = make("hang"), manifests.job()
     executor.start(job, git)
     wait(executor, job.name, "running")
-    server = control_cluster.servers["kube-apiserver"]
-    server.kill()
-    try:
-        with pytest.raises(RemoteError):
-            executor.cancel(job.name)
-    finally:
-        server.start()
-        control_cluster.plane.ready()
+    with control_cluster.plane.without_apiserver(), pytest.raises(RemoteError):
+        executor.cancel(job.name)
     testbed.eventually("the answer", lambda: suppressed(lambda: executor.status(job.name)))
     status = executor.status(job.name)
     assert status is not None
@@ -304,9 +298,7 @@ def test_an_api_server_that_is_gone_is_not_a_cluster_without_jobs(
     executor, job = make("hang"), manifests.job()
     executor.start(job, git)
     wait(executor, job.name, "running")
-    server = control_cluster.servers["kube-apiserver"]
-    server.kill()
-    try:
+    with control_cluster.plane.without_apiserver():
         with pytest.raises(RemoteError, match="cannot be reached") as caught:
             testbed.eventually("the loss", lambda: executor.jobs() == {})
         assert caught.value.transient
@@ -314,9 +306,6 @@ def test_an_api_server_that_is_gone_is_not_a_cluster_without_jobs(
         with pytest.raises(RemoteError):
             executor.status(job.name)
         assert time.monotonic() - began < 0.5  # it does not try again at once
-    finally:
-        server.start()
-        control_cluster.plane.ready()
     deadline = time.monotonic() + 30
     while True:
         try:

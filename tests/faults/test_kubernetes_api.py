@@ -17,15 +17,10 @@ _GONE = b'{"kind":"Status","apiVersion":"v1","message":"too old resource version
 
 
 def test_the_api_server_is_killed_and_started_again(lab: ClusterLab, right: Right) -> None:
-    server = lab.cluster.servers["kube-apiserver"]
     with lab.serving():
         lab.holding(2)
-        server.kill()
-        try:
+        with lab.cluster.plane.without_apiserver():
             lab.wait("the controller's words", lambda: any("cannot be reached" in line for line in lab.log))
-        finally:
-            server.start()
-            lab.cluster.plane.ready()
         lab.gate.touch()
         right()
     assert len(lab.begun()) == 2
@@ -33,16 +28,11 @@ def test_the_api_server_is_killed_and_started_again(lab: ClusterLab, right: Righ
 
 
 def test_work_ends_while_the_api_server_is_away(lab: ClusterLab, right: Right) -> None:
-    server = lab.cluster.servers["kube-apiserver"]
     with lab.serving():
         lab.holding(2)
-        server.kill()
-        try:
+        with lab.cluster.plane.without_apiserver():
             lab.gate.touch()
             lab.wait("the end of the pods", lambda: not lab.pods.running)
-        finally:
-            server.start()
-            lab.cluster.plane.ready()
         right()
     assert len(lab.begun()) == 2
     assert lab.records("failed") == []
