@@ -11,7 +11,8 @@ V = TypeVar("V")
 class Bounded(dict[K, V]):
     """A dictionary of at most ``most`` entries: what is set into a full one finds it emptied.
 
-    Nothing must depend on what it holds. Only ``known[key] = value`` is bounded, not ``update`` and its like.
+    What is lost is found out anew, and must be worth no more than the time that takes. Only ``known[key] = value`` is
+    bounded, not ``update`` and its like.
     """
 
     def __init__(self, most: int) -> None:

@@ -34,7 +34,7 @@ class Stop(threading.Event):
         if not self._is_set:
             waiting = select.poll()
             waiting.register(self._ends, select.POLLIN)
-            waiting.poll(None if timeout is None else timeout * 1000)
+            waiting.poll(None if timeout is None else max(0.0, timeout * 1000))
         return self._is_set
 
     def clear(self) -> None:

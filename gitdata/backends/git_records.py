@@ -1,4 +1,4 @@
-"""What git tells, as values: commits, entries of trees, results of pushes; and which names may be handed to it."""
+"""What git tells, as values: commits, entries of trees, results of pushes; what it may be handed; URLs for people."""
 
 from __future__ import annotations
 

@@ -25,6 +25,10 @@ def run(args: argparse.Namespace) -> int:
     repository = Repository.open()
     git, branch = repository.git, asked_branch(repository, args.branch)
     found = published_on(repository, branch)
+    if not found.stages:
+        raise ConflictError(
+            f"gitdata/{branch} shows no stages: {found.error or 'it has none'}", hint="see `gitdata plan`"
+        )
     known = {name for name, (state, _, _) in found.stages.items() if state == "success"}  # else its image may be new
     of_folders = (known & generated_pointers(git, found.sha).keys()) - pinned_images(git, found.sha).keys()
     for stage in args.stage:

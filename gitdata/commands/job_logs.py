@@ -64,14 +64,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _nothing(row: JobRow, plan: RunPlan | None, results: Mapping[str, DatumResult], args: argparse.Namespace) -> str:
     """Why there is nothing to print."""
+    if plan is None and row.state == "failed":
+        return f"{row.id} ran nothing: {row.message or 'it failed before'}"
     if plan is None:
         return f"{row.id} ran nothing: all of its datums were known"
     if args.datum and not any(datum.id.startswith(args.datum) for datum in plan.datums):
         return f"{row.id} was given no datum whose id begins with {args.datum}"
-    if args.failed and row.state == "failed" and row.message:
-        return f"no datum of {row.id} failed, yet the run did: {row.message}"
-    if args.failed:
-        return f"no datum of {row.id} failed"
+    if args.failed and not any(result.failure for result in results.values()):
+        return f"no datum of {row.id} failed" + (f", yet the run did: {row.message}" if row.state == "failed" else "")
     return f"no datum of {row.id} has ended" if not results else f"no such datum of {row.id} has ended"
 
 

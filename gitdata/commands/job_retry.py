@@ -9,12 +9,15 @@ from __future__ import annotations
 import argparse
 
 from gitdata.backends.git import Git
+from gitdata.backends.git_records import is_sha
 from gitdata.commands.sites import ask, asked_branch, refresh_quietly
 from gitdata.commands.terminal import say
 from gitdata.controller.jobs import JobRow, find_job, job_of, list_jobs
-from gitdata.controller.visit import OutputCommit, describe, is_published, output_tips
+from gitdata.controller.visit import OutputCommit, describe, is_published, missing_push, output_tips
 from gitdata.data.repository import Repository
 from gitdata.errors import ConflictError, UsageError
+
+_MOST = 1000  # jobs that are looked through
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,22 +37,21 @@ def run(args: argparse.Namespace) -> int:
     shown = describe(git, tip, branch) if tip else None
     stages = shown.stages if shown else {}
     state, run_key, result = stages.get(args.target, ("", "", ""))
-    going = [row for row in list_jobs(store, "main", (), 1000, args.target) if _is_ahead(git, row, branch, shown)]
-    if not going and state not in ("", "failed"):
-        raise ConflictError(f"{args.target} did not fail: {state}", hint="only a failed run can be tried again")
-    if not going and run_key == "-":  # it failed before it had a run: its image could not be had, say
-        ask(git, "retry", args.target, branch)
-        say(f"asked for another look at {args.target} of {branch}; `gitdata plan` says what it lacks")
-        return 0
-    if going:
-        row = going[0]
-    else:
+    jobs = list_jobs(store, "main", (), _MOST)
+    row = next((row for row in jobs if args.target in (row.id, row.stage) and row.branch == branch), None)
+    if row is None or not _is_in_progress(git, row, shown):  # then what is published counts
+        if state not in ("", "failed"):
+            raise ConflictError(f"{args.target} did not fail: {state}", hint="only a failed run can be tried again")
+        if run_key == "-":  # it failed before it had a run: its image could not be had, say
+            ask(git, "retry", args.target, branch)
+            say(f"asked for another look at {args.target} of {branch}; `gitdata plan` says what it lacks")
+            return 0
         row = job_of(store, "main", run_key, result) if state else find_job(store, "main", (), args.target)
-    if not _is_ahead(git, row, branch, shown) and all(row.run_key != run_key for _, run_key, _ in stages.values()):
-        raise ConflictError(
-            f"{row.id} is no job of what gitdata/{branch} shows now",
-            hint=f"its branch was {row.branch}: say --branch, or push again",
-        )
+        if all(row.run_key != run_key for _, run_key, _ in stages.values()):
+            raise ConflictError(
+                f"{row.id} is no job of what gitdata/{branch} shows now",
+                hint=f"its branch was {row.branch}: say --branch, or push again",
+            )
     if row.state != "failed":
         raise ConflictError(f"{row.id} did not fail: {row.state}", hint="only a failed run can be tried again")
     ask(git, "retry", row.id, branch)
@@ -57,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _is_ahead(git: Git, row: JobRow, branch: str, shown: OutputCommit | None) -> bool:
-    """Whether a job is of a commit of the branch whose outputs are still to be published."""
-    return row.branch == branch and (shown is None or not is_published(git, shown.sha, row.commit))
+def _is_in_progress(git: Git, row: JobRow, shown: OutputCommit | None) -> bool:
+    """Whether the outputs of a job's commit are still to be published: it is on its branch, which shows older ones."""
+    if not is_sha(row.commit) or (shown is not None and is_published(git, shown.sha, row.commit)):
+        return False
+    return not missing_push(git, row.branch, row.commit)

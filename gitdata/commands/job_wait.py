@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import suppress
 
 from gitdata.commands.plan import COLOURS
 from gitdata.commands.sites import branch_of
 from gitdata.commands.terminal import print_json, print_table, say
 from gitdata.controller.jobs import job_of
-from gitdata.controller.visit import describe, missing_push, settled_tip
+from gitdata.controller.visit import Awaited, describe, missing_push
 from gitdata.data.repository import Repository
 from gitdata.errors import BusyError, GitdataError, NotARepositoryError, RemoteError, RunFailedError
 
@@ -37,18 +38,21 @@ def run(args: argparse.Namespace) -> int:
     if commit is None:
         raise NotARepositoryError(f"{args.revision}: no such revision")
     end = time.monotonic() + args.timeout if args.timeout else None
-    tip, pause = settled_tip(git, branch, commit), _POLL_SECONDS
-    if tip is None and (lack := missing_push(git, branch, commit)):
-        say(f"{lack}; waiting all the same")
+    awaited = Awaited(git, branch, commit)
+    tip, pause = awaited.look(), _POLL_SECONDS
+    if tip is None:
+        with suppress(RemoteError):
+            if lack := missing_push(git, branch, commit):
+                say(f"{lack}; waiting all the same")
     while tip is None:
         if end is not None and time.monotonic() > end:
             raise BusyError(
-                f"the outputs of {commit[:12]} are not published after {args.timeout:.0f} s",
+                f"{awaited.lack} after {args.timeout:.0f} s",
                 hint="is it pushed, and does a controller watch this branch? see `gitdata job list`",
             )
         time.sleep(pause)
         try:
-            tip, pause = settled_tip(git, branch, commit), _POLL_SECONDS
+            tip, pause = awaited.look(), _POLL_SECONDS
         except RemoteError as error:  # a server that is away for a moment ends no wait
             pause = min(2 * pause, _LONGEST_PAUSE)
             if pause == _LONGEST_PAUSE and end is None:

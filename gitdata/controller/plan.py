@@ -1,7 +1,7 @@
 """Plan: what happens to one stage of a commit, and why. Pure: ``facts`` gathers, this decides.
 
-Called by ``facts.survey`` for each stage in topological order. Never reads a clock, a disk or a network: the same facts
-give the same decision on every machine, which is what makes two controllers agree.
+Called by ``facts.survey`` for each stage after those it reads, for several at once from threads. Never reads a clock, a
+disk or a network: the same facts give the same decision on every machine, which is what makes two controllers agree.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class StagePlan:
 
 @dataclass(frozen=True, slots=True)
 class StageFacts:
-    """All that the decision needs once the inputs of a stage are listed.
+    """All that the decision needs once the inputs of a stage are listed. What can be called must bear threads.
 
     index: for a job's name, datum id -> results of the stage key that may count in it, the best first. history: records
     of a run key.

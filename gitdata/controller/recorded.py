@@ -64,8 +64,9 @@ def read_index(
                 infos[name] = info
 
     def read(name: str) -> IndexObject | None:
-        if name in known:
-            return known[name]
+        found = known.get(name)  # once: other threads share it
+        if found is not None:
+            return found
         data = read_named(store, infos[name].key, damaged)
         return None if data is None else parse_index(data, infos[name].key)
 

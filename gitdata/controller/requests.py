@@ -1,7 +1,7 @@
 """Requests on the wire: a person pushes one, the controller reads those that are open.
 
-``push_request`` is called by the verbs that ask (``job retry`` and others), ``open_requests`` by the controller. A
-request is fulfilled by deleting its ref in the same atomic push as what was asked for.
+``push_request`` is called by the verbs that ask (``job retry`` and others), ``open_requests`` by the controller and by
+who waits for it. A request is fulfilled by deleting its ref in the same atomic push as what was asked for.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ def open_requests(git: Git, url: str, problems: list[str] | None = None) -> dict
         git.fetch(url, f"+{PREFIX}*:{_FETCHED}*")
     sizes = _blob_sizes(git, refs.values())
     blobs = git.blobs(sha for sha in refs.values() if sizes.get(sha, SIZE_LIMIT + 1) <= SIZE_LIMIT)
+    fetched = (f"delete {_FETCHED}{ref.removeprefix(PREFIX)}\n" for ref in refs)
+    git.run("update-ref", "--stdin", input="".join(fetched).encode())  # nobody else would
     found: dict[str, Request] = {}
     for ref, sha in refs.items():
         if sha not in blobs:

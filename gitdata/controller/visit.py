@@ -1,7 +1,7 @@
 """Visit: a person's clone looks at the controller's side: the remote's outputs, records and status.
 
-Called by ``gitdata job …``, ``plan`` and ``run``. Reads only; whatever is missing locally is fetched below
-``refs/remotes/<remote>/gitdata/`` as ``git fetch`` would do it.
+Called by ``gitdata job …``, ``plan`` and ``run``. Reads only; branches that are missing locally are fetched below
+``refs/remotes/<remote>/`` as ``git fetch`` would do it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gitdata.controller.published import published_source
 from gitdata.controller.requests import open_requests
 from gitdata.controller.watch import HEADS, OUTPUTS
 from gitdata.errors import RemoteError
-from gitdata.formats.requests import OF_A_COMMIT
+from gitdata.formats.requests import OF_A_COMMIT, PREFIX
 
 _DEPTH = 200
 
@@ -92,36 +92,57 @@ def is_published(git: Git, tip: str | None, commit: str) -> bool:
     return source is not None and (source == commit or git.is_ancestor(commit, source))
 
 
-def settled_tip(git: Git, branch: str, commit: str) -> str | None:
-    """The output branch's tip on the git remote now, fetched; None while it is of no commit that contains ``commit``,
-    or something that was asked of the branch (``job retry``, say) is still to be done. Raises RemoteError.
-    """
-    if not is_published(git, _remote_tip(git, branch), commit):
-        return None
-    asked = open_requests(git, git_remote(git)).values()
-    if any(request.kind in OF_A_COMMIT and request.branch == branch for request in asked):
-        return None
-    return _remote_tip(git, branch)  # once more: what was asked may have been done in between
+class Awaited:
+    """The outputs of a commit on a branch, looked for again and again. lack: what was missing at the last look."""
+
+    def __init__(self, git: Git, branch: str, commit: str) -> None:
+        self.lack = ""
+        self._git, self._branch, self._commit = git, branch, commit
+        self._about_us: dict[str, bool] = {}  # refs of requests
+
+    def look(self) -> str | None:
+        """The output tip, fetched, once it is of a commit that contains ours and all that was asked of the branch is
+        done (``job retry``, say). Raises RemoteError.
+        """
+        git, remote, ref = self._git, git_remote(self._git), OUTPUTS + self._branch
+        refs = git.ls_remote(remote, ref, f"{PREFIX}*")  # in one answer: a publication fulfils requests
+        tip = refs.get(ref)
+        if tip is not None:
+            _bring(git, remote, ref, tip)
+        if not is_published(git, tip, self._commit):
+            self.lack = f"the outputs of {self._commit[:12]} are not published"
+            return None
+        asked = refs.keys() - {ref}
+        if asked - self._about_us.keys():
+            read = {request.ref: request for request in open_requests(git, remote).values()}
+            ours = {name for name, r in read.items() if r.kind in OF_A_COMMIT and r.branch == self._branch}
+            self._about_us |= {name: name in ours for name in asked - self._about_us.keys()}
+        count = sum(self._about_us[name] for name in asked)
+        self.lack = f"{count} requests about {self._branch} are not fulfilled"
+        return None if count else tip
+
+
+def source_tip(git: Git, branch: str) -> str | None:
+    """A branch's own tip on the git remote now, fetched; None if it has none. Raises RemoteError."""
+    remote, ref = git_remote(git), HEADS + branch
+    tip = git.ls_remote(remote, ref).get(ref)
+    if tip is not None:
+        _bring(git, remote, ref, tip)
+    return tip
 
 
 def missing_push(git: Git, branch: str, commit: str) -> str:
-    """Why nobody can publish the outputs of a commit yet, "" if nothing is known. Raises RemoteError."""
-    remote, head = git_remote(git), HEADS + branch
-    tip = git.ls_remote(remote, head).get(head)
+    """Why nobody can publish the outputs of a commit yet, "" if it is pushed. Raises RemoteError."""
+    tip = source_tip(git, branch)
     if tip is None:
-        return f"{remote} has no branch {branch}"
-    if tip != commit and git.resolve(tip) and not git.is_ancestor(commit, tip):
-        return f"{commit[:12]} is not on {branch} of {remote}: it is not pushed"
-    return ""
+        return f"{git_remote(git)} has no branch {branch}"
+    if tip == commit or git.is_ancestor(commit, tip):
+        return ""
+    return f"{commit[:12]} is not on {branch} of {git_remote(git)}: it is not pushed"
 
 
-def _remote_tip(git: Git, branch: str) -> str | None:
-    """The output branch's tip on the git remote now, fetched; None if there is none."""
-    remote = git_remote(git)
-    ref = OUTPUTS + branch
-    tip = git.ls_remote(remote, ref).get(ref)
+def _bring(git: Git, remote: str, ref: str, tip: str) -> None:
     here = f"refs/remotes/{remote}/{ref.removeprefix(HEADS)}"
     # Only the ref proves that all is here: a fetch that was killed can leave the commit without its tree.
-    if tip is not None and git.refs(here).get(here) != tip:
+    if git.refs(here).get(here) != tip:
         git.fetch(remote, f"+{ref}:{here}")
-    return tip

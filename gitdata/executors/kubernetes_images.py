@@ -82,9 +82,10 @@ class Images:
     def _named(self, git: Git, commit: str, image: str) -> FolderName | None:
         """Asked for every stage at each turn: what a commit holds does not change."""
         at = (commit, image)
-        if at not in self._names:
-            self._names[at] = name_folder(git, commit, image, self._settings)
-        return self._names[at]
+        if at in self._names:
+            return self._names[at]
+        found = self._names[at] = name_folder(git, commit, image, self._settings)
+        return found
 
     # -------------------------------------------------------------------------------------------------- of a job
 

@@ -90,10 +90,11 @@ class LocalExecutor:
     def _folder(self, git: Git, commit: str, image: str) -> str | None:
         """The environment of an image folder, None for a reference. Asked for every stage at each turn."""
         at = (commit, image)
-        if at not in self._folders:
-            there = folder_tree(git, commit, image) is not None
-            self._folders[at] = folder_environment_id(git, commit, image) if there else None
-        return self._folders[at]
+        if at in self._folders:
+            return self._folders[at]
+        there = folder_tree(git, commit, image) is not None
+        found = self._folders[at] = folder_environment_id(git, commit, image) if there else None
+        return found
 
     def workers(self, stage: Stage) -> int:
         return workers_on(stage, 1)  # one machine is one node

@@ -23,24 +23,30 @@ from cluster.testbed import CannotRunError, Cluster, Tier, running
 _REAL_PODS = ("e2e/", "_node.py", "real_pods.py", "stage_images/test_kube", "test_images_real")
 
 
+def _of_real_pods(nodeid: str) -> bool:
+    return any(word in nodeid.partition("::")[0] for word in _REAL_PODS)
+
+
 class _FewClusters(LoadScopeScheduling):
     """One worker has every file with real pods, as a machine has one such cluster; one has the faults, which mostly
-    wait, and one the other tests of a cluster; all else goes anywhere.
+    wait, after the big images that the others need; one the other tests of a cluster; all else goes anywhere.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
-        if any(word in path for word in _REAL_PODS):
+        if _of_real_pods(nodeid):
             return "pods"
-        return "faults" if "faults/" in path else "cluster" if "cluster/" in path or "kubernetes" in path else nodeid
+        if "faults/" in path or "test_images_cameras" in path:
+            return "faults"
+        return "cluster" if "cluster/" in path or "kubernetes" in path else nodeid
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Hold the files to the list: the scheduler sees nothing of a test but its name. What needs no cluster comes first
-    in their row: it can be done while Kubernetes is still being built.
+    """Hold the files to the list: the scheduler sees nothing of a test but its name. In their row comes first what
+    needs no pods: it can be done while Kubernetes is still being built.
     """
     for item in items:
-        if _wants_pods(item) and not any(word in item.nodeid for word in _REAL_PODS):
+        if _wants_pods(item) and not _of_real_pods(item.nodeid):
             raise pytest.UsageError(f"{item.nodeid} wants real pods: say so in {__file__}")
     items.sort(key=_wants_pods)
 
@@ -82,7 +88,7 @@ def _cluster(tier: Tier) -> Iterator[Cluster]:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if _ASKED and os.environ.get("PYTEST_XDIST_WORKER") and any(word in item.nodeid for word in _REAL_PODS):
+    if _ASKED and os.environ.get("PYTEST_XDIST_WORKER") and _of_real_pods(item.nodeid):
         _hurry()
 
 
@@ -93,10 +99,11 @@ def _hurry() -> None:
     Where the kernel groups processes by session, only the group's own niceness counts. At a terminal we stay in its
     session, so that Ctrl-C is heard.
     """
-    with suppress(OSError):
-        for thread in Path("/proc/self/task").iterdir():
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # it has ended, or we may not
             os.setpriority(os.PRIO_PROCESS, int(thread.name), -3)
-        if os.environ.get("CI"):
+    if os.environ.get("CI"):
+        with suppress(OSError):
             os.setsid()
             Path("/proc/self/autogroup").write_text("-12")
 

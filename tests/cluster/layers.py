@@ -91,3 +91,8 @@ def sha256(data: bytes) -> str:
 def _sha256_file(path: Path) -> str:
     with path.open("rb") as data:
         return f"sha256:{hashlib.file_digest(data, 'sha256').hexdigest()}"
+
+
+if __name__ == "__main__":  # .ci/run
+    if shutil.which("debootstrap"):
+        base_layer()

@@ -1,4 +1,4 @@
-"""``gitdata images build|push`` of what ships: the cameras' images, and the system's own, which ``deploy`` finds.
+"""``gitdata images build|push --system``: the system's own images, and that ``gitdata deploy`` finds them.
 
 Minutes the first time on a machine; then their layers are there, for the tests with real pods too.
 """
@@ -14,14 +14,12 @@ from uuid import uuid4
 
 import pytest
 
-from cluster.processes import run
 from cluster.registry import Registry
 from gitdata.formats.yaml12 import load_yaml_documents
 from helpers.builds import build_options
-from helpers.machine import Program, Repo
+from helpers.machine import Program
 from helpers.system_images import kept_storage
 
-POINTER = "outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e.dir\n  size: 0\n  nfiles: 0\n  hash: md5\n  path: {}\n"
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
@@ -64,26 +62,3 @@ def test_the_systems_own_images_are_built_pushed_and_what_deploy_pins(
     assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == pinned["controller"]
     assert settings["kubernetes"]["worker_image"] == pinned["worker"]
     assert settings["builds"]["image"] == pinned["builder"]
-
-
-def test_the_images_of_the_cameras_are_built(
-    repo: Repo, gitdata: Program, image_registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All four, with TensorFlow and matplotlib; they do not run as root."""
-    for folder in ("stages", "rules"):
-        shutil.copytree(ROOT / "examples" / "cameras" / folder, repo.path / folder)
-    shutil.copytree(ROOT / "stage-images", repo.path / "stage-images", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("images", "model"):
-        repo.write(f"{name}.dvc", POINTER.format(name))
-    repo.commit("the cameras")
-    config = tmp_path / "controller.toml"
-    registry, options = f"{image_registry.host}/cameras", json.dumps(build_options(tmp_path))
-    config.write_text(f'[images]\nregistry = "{registry}"\nbuilder = "buildah"\noptions = {options}\n')
-    with kept_storage(image_registry, tmp_path) as env:
-        for name, value in env.items():
-            monkeypatch.setenv(name, value)
-        built = gitdata("images", "build", "--config", config).stdout.splitlines()
-        assert len(built) == 4
-        for reference in built:
-            about = json.loads(run("buildah", "inspect", "--type", "image", reference))
-            assert about["OCIv1"]["config"]["User"] == "65532:65532", reference

@@ -118,7 +118,8 @@ def test_a_failed_stage_is_seen_waited_for_and_retried(lab: Lab, gitdata: Progra
     assert "no good" in gitdata("job", "logs", "--failed", "all", cwd=work).stdout
     assert gitdata("job", "retry", "upper", cwd=work, check=False).returncode == 5
     gitdata("job", "retry", "all", cwd=work)
-    gitdata("job", "wait", "--timeout", "0.1", cwd=work, code=8)  # for what was asked, not for the failure before
+    said = gitdata("job", "wait", "--timeout", "0.1", cwd=work, code=8).stderr
+    assert "1 requests about main are not fulfilled" in said, "not that of the failure before"
     assert lab.started(lab.settle()) == ["all"]
     assert "failed: " in gitdata("job", "wait", cwd=work, code=9).stderr
     rows = json.loads(gitdata("job", "list", "--json", "--stage", "all", cwd=work).stdout)
@@ -133,12 +134,14 @@ def test_a_failed_stage_is_seen_waited_for_and_retried(lab: Lab, gitdata: Progra
 
 def test_a_run_is_cancelled_by_its_stage_on_its_own_branch(lab: Lab, gitdata: Program) -> None:
     work = lab.work.path
-    lab.stage("all", "sleep 600", {"pfs": {"repo": "upper", "glob": "/"}})
+    lab.stage("all", "test -e /pfs/upper/a || sleep 600", {"pfs": {"repo": "upper", "glob": "/*"}})
     lab.push("slow")
-    controller = threading.Thread(target=lab.settle)
+    controller = threading.Thread(target=lab.settle, daemon=True)
     controller.start()
     eventually("the job", lambda: "all" in lab.started(lab.log))
     job = gitdata.json("job", "list", "--stage", "all", cwd=work)[0]["id"]
+    done = lambda: len(gitdata.json("job", "logs", job, cwd=work))  # noqa: E731
+    eventually("the first datum", lambda: done() == 1)
     assert "no stage or job is named" in gitdata("job", "cancel", "", cwd=work, code=2).stderr
     lab.work.git("checkout", "--quiet", "--detach")
     assert "say which one is meant" in gitdata("job", "cancel", "all", cwd=work, code=2).stderr
@@ -151,10 +154,9 @@ def test_a_run_is_cancelled_by_its_stage_on_its_own_branch(lab: Lab, gitdata: Pr
     assert lab.states() == {"upper": "success", "all": "failed"}
     assert "cancelled by a request" in gitdata("job", "inspect", job, cwd=work).stdout
     row = gitdata.json("job", "list", "--stage", "all", cwd=work)[0]
-    assert (row["state"], row["datums"]["total"], row["datums"]["processed"]) == ("failed", 1, 0)
+    assert (row["state"], row["datums"]["total"], row["datums"]["processed"]) == ("failed", 2, 1)
     logs = gitdata("job", "logs", "--failed", "all", cwd=work)
     assert (logs.stdout, "no datum of all-" in logs.stderr, "cancelled by a request" in logs.stderr) == ("", True, True)
-    assert gitdata.json("job", "logs", "all", cwd=work) == []
     assert "was given no datum" in gitdata("job", "logs", "all", "--datum", "zz", cwd=work).stderr
 
 
@@ -176,7 +178,7 @@ def test_a_failure_is_retried_before_its_commit_is_published(lab: Lab, gitdata: 
     lab.stage("all", "echo no good; exit 3", input, datum_tries=1)
     lab.stage("slow", "sleep 600", input)
     lab.push("one fails, one goes on")
-    controller = threading.Thread(target=lab.settle)
+    controller = threading.Thread(target=lab.settle, daemon=True)
     controller.start()
 
     def jobs() -> list[tuple[str, str]]:
@@ -191,6 +193,24 @@ def test_a_failure_is_retried_before_its_commit_is_published(lab: Lab, gitdata: 
     controller.join(60)
     assert lab.states() == {"upper": "success", "all": "failed", "slow": "failed"}
     assert lab.origin.refs("refs/gitdata/requests") == {}
+
+
+def test_a_commit_that_was_pushed_away_has_nothing_to_retry(lab: Lab, gitdata: Program) -> None:
+    work = lab.work.path
+    input = {"pfs": {"repo": "images", "glob": "/"}}
+    lab.stage("all", "sleep 600", input)
+    lab.push("slow")
+    controller = threading.Thread(target=lab.settle, daemon=True)
+    controller.start()
+    eventually("the job", lambda: "all" in lab.started(lab.log))
+    lab.stage("all", "exit 3", input, datum_tries=1)
+    lab.work.git("commit", "--quiet", "--all", "--amend", "-m", "broken")
+    lab.work.git("push", "--quiet", "--force")
+    controller.join(60)
+    assert lab.states()["all"] == "failed"
+    wanted = next(row["id"] for row in gitdata.json("job", "list", "-s", "all", cwd=work) if row["state"] == "failed")
+    assert f"another attempt at {wanted}" in gitdata("job", "retry", "all", cwd=work).stderr
+    assert lab.started(lab.settle()) == ["all"]
 
 
 def test_refresh_asks_for_what_may_have_a_tag(lab: Lab, gitdata: Program) -> None:

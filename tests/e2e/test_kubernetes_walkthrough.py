@@ -104,7 +104,8 @@ def installation(node_cluster: Cluster, pod_s3: S3, tmp_path: Path) -> Iterator[
             f'[images]\nargs = {{ HTTP_PROXY = "{proxy}", HTTPS_PROXY = "{proxy}", NO_PROXY = "{gateway}" }}\n'
             f"options = {json.dumps(volumes)}\n{mirrors}"
         )
-        big_images(f"{registry.pod_host}/team", options, storage, tmp_path / "big")
+        with kept_storage(registry, tmp_path, "cameras") as cameras:
+            big_images(f"{registry.pod_host}/team", options, cameras, tmp_path / "big")
         node_cluster.namespace("gitdata-builds", "privileged")
         files = {"pip.conf": (tmp_path / "pip.conf").read_text(), "ca.crt": AUTHORITIES.read_text()}
         files["registries.conf"] = registries_conf(registry.pod_host)

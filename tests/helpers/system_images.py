@@ -1,4 +1,4 @@
-"""The system's own images, really built, by digest. Layers are kept in the testbed's cache: a second build is quick."""
+"""Images that are really built, the system's own by digest. Their layers stay in the testbed's cache."""
 
 from __future__ import annotations
 
@@ -35,14 +35,16 @@ def pushed(registry: Registry, folder: Path, names: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def kept_storage(registry: Registry, folder: Path) -> Iterator[dict[str, str]]:
+def kept_storage(registry: Registry, folder: Path, whose: str = "system") -> Iterator[dict[str, str]]:
     """The environment of a buildah that keeps what it builds; another base image has another folder.
 
-    One at a time: what is mounted is written down in the test's own folder, where others do not see it.
+    whose: images that have a folder of their own. One at a time in each: what is mounted is written down in the test's
+    own folder, where others do not see it.
     """
-    images = CACHE / f"system-images-{base_layer().digest.removeprefix('sha256:')[:12]}"
-    places = f"graphroot = {json.dumps(str(images))}\nrunroot = {json.dumps(str(folder / 'run'))}\n"
-    (folder / "storage.conf").write_text(f'[storage]\ndriver = "overlay"\n{places}')
-    with (CACHE / "system-images.lock").open("w") as lock:
+    images = CACHE / f"{whose}-images-{base_layer().digest.removeprefix('sha256:')[:12]}"
+    places = f"graphroot = {json.dumps(str(images))}\nrunroot = {json.dumps(str(folder / f'run-{whose}'))}\n"
+    configuration = folder / f"storage-{whose}.conf"
+    configuration.write_text(f'[storage]\ndriver = "overlay"\n{places}')
+    with (CACHE / f"{whose}-images.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield {**registry.buildah_env, "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"), "TMPDIR": str(folder)}
+        yield {**registry.buildah_env, "CONTAINERS_STORAGE_CONF": str(configuration), "TMPDIR": str(folder)}
