@@ -16,7 +16,7 @@ HAMMERED = """
 import signal
 from gitdata.stopping import Stop
 signal.signal(signal.SIGALRM, lambda *_: stop.set())
-for _ in range(400):
+for _ in range(200):
     stop = Stop()
     signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0002)
     while not stop.wait(0.0001):

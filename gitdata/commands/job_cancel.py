@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import argparse
 
-from gitdata.commands.sites import ask, asked_branch, refresh_quietly
+from gitdata.commands.sites import ask, asked_branch
 from gitdata.commands.terminal import say
-from gitdata.controller.jobs import find_job, list_jobs
-from gitdata.controller.visit import output_commits
+from gitdata.controller.jobs import MOST_JOBS, choose_job, list_jobs
 from gitdata.data.repository import Repository
 from gitdata.errors import ConflictError, UsageError
 
@@ -27,9 +26,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("no stage or job is named", hint="see `gitdata job list`")
     repository = Repository.open()
     git, store = repository.git, repository.remote(args.remote)
-    refresh_quietly(repository)
     branch = asked_branch(repository, args.branch)
-    of_stage = list_jobs(store, "main", output_commits(git), 1000, args.target)
+    jobs = list_jobs(store, "main", (), MOST_JOBS)
+    of_stage = [row for row in jobs if row.stage == args.target]
     here = [row for row in of_stage if (row.state, row.branch) == ("running", branch)]
     if of_stage and not here:
         elsewhere = next((row for row in of_stage if row.state == "running"), of_stage[0])
@@ -37,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
             f"{args.target} does not run for {branch}",
             hint=f"its newest job is {elsewhere.id} of {elsewhere.branch}: {elsewhere.state}",
         )
-    row = here[0] if here else find_job(store, "main", output_commits(git), args.target)
+    row = here[0] if here else choose_job(jobs, args.target)
     if row.state != "running":
         raise ConflictError(f"{row.id} does not run: {row.state}", hint="see `gitdata job list`")
     ask(git, "cancel", row.id, row.branch)

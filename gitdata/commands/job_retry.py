@@ -7,17 +7,16 @@ failure need not be published yet: other stages of its commit may still run.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from gitdata.backends.git import Git
 from gitdata.backends.git_records import is_sha
 from gitdata.commands.sites import ask, asked_branch, refresh_quietly
 from gitdata.commands.terminal import say
-from gitdata.controller.jobs import JobRow, find_job, job_of, list_jobs
+from gitdata.controller.jobs import MOST_JOBS, JobRow, choose_job, job_of, list_jobs
 from gitdata.controller.visit import OutputCommit, describe, is_published, missing_push, output_tips
 from gitdata.data.repository import Repository
-from gitdata.errors import ConflictError, UsageError
-
-_MOST = 1000  # jobs that are looked through
+from gitdata.errors import ConflictError, MissingDataError, UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,8 +36,8 @@ def run(args: argparse.Namespace) -> int:
     shown = describe(git, tip, branch) if tip else None
     stages = shown.stages if shown else {}
     state, run_key, result = stages.get(args.target, ("", "", ""))
-    jobs = list_jobs(store, "main", (), _MOST)
-    row = next((row for row in jobs if args.target in (row.id, row.stage) and row.branch == branch), None)
+    jobs = list_jobs(store, "main", (), MOST_JOBS)
+    row = _newest([row for row in jobs if row.branch == branch], args.target)
     if row is None or not _is_in_progress(git, row, shown):  # then what is published counts
         if state not in ("", "failed"):
             raise ConflictError(f"{args.target} did not fail: {state}", hint="only a failed run can be tried again")
@@ -46,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             ask(git, "retry", args.target, branch)
             say(f"asked for another look at {args.target} of {branch}; `gitdata plan` says what it lacks")
             return 0
-        row = job_of(store, "main", run_key, result) if state else find_job(store, "main", (), args.target)
+        row = job_of(store, "main", run_key, result) if state else choose_job(jobs, args.target)
         if all(row.run_key != run_key for _, run_key, _ in stages.values()):
             raise ConflictError(
                 f"{row.id} is no job of what gitdata/{branch} shows now",
@@ -57,6 +56,13 @@ def run(args: argparse.Namespace) -> int:
     ask(git, "retry", row.id, branch)
     say(f"asked for another attempt at {row.id} of {branch}; follow it with `gitdata job list`")
     return 0
+
+
+def _newest(jobs: Sequence[JobRow], target: str) -> JobRow | None:
+    try:
+        return choose_job(jobs, target)
+    except MissingDataError:
+        return None
 
 
 def _is_in_progress(git: Git, row: JobRow, shown: OutputCommit | None) -> bool:

@@ -58,7 +58,7 @@ def _json(plan: StagePlan) -> dict[str, Any]:
         "datums": {"total": len(plan.datums), "todo": len(plan.todo)} if plan.run_key else None,
         "stage_key": plan.stage_key or None,
         "run_key": plan.run_key or None,
-        "job": plan.job or None,
+        "job": plan.shown_job or None,
         "environment": plan.environment.id if plan.environment else None,
         "result": plan.result[0] if plan.result else None,
     }

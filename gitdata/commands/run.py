@@ -23,7 +23,6 @@ from gitdata.controller.config import read_settings
 from gitdata.controller.drive import Driver
 from gitdata.controller.facts import Survey
 from gitdata.controller.loop import now_ms
-from gitdata.controller.plan import StagePlan
 from gitdata.controller.site import Site
 from gitdata.data.outputs import bring_output
 from gitdata.data.repository import Repository
@@ -84,19 +83,14 @@ def _wait(site: Site, survey: Survey, jobs: Mapping[str, JobStatus], began: int)
 def _print(survey: Survey, *, as_json: bool) -> None:
     plans = survey.plans.values()
     if as_json:
-        print_json([{"stage": p.stage.name, "state": p.state, "why": p.why, "job": _job(p) or None} for p in plans])
+        print_json([{"stage": p.stage.name, "state": p.state, "why": p.why, "job": p.shown_job or None} for p in plans])
         return
     rows = []
     for plan in plans:
         counts = plan.result[1].counts if plan.result else None
         done = f"{counts.processed} + {counts.skipped} / {counts.total}" if counts else "-"
-        rows.append((plan.stage.name, plan.state, done, _job(plan) or "-"))
+        rows.append((plan.stage.name, plan.state, done, plan.shown_job or "-"))
     print_table(("STAGE", "STATE", "PROGRESS", "JOB"), rows, COLOURS)
     for plan in plans:
         if plan.state == "failed":
             say(f"{plan.stage.name}: {plan.why}")
-
-
-def _job(plan: StagePlan) -> str:
-    """The job that made what there is, by this call or an earlier one."""
-    return plan.result[1].job if plan.result else plan.job

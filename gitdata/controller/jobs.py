@@ -6,7 +6,7 @@ Called by ``gitdata job …``. Reads only; a row is what the records say, never 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gitdata.backends.objects import ObjectStore
@@ -26,6 +26,8 @@ from gitdata.formats.live import LiveShard
 from gitdata.formats.plans import parse_plan
 from gitdata.formats.records import Counts, RunRecord, parse_record
 from gitdata.model import DatumResult, RunPlan
+
+MOST_JOBS = 1000  # that are looked through for one
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,15 @@ def list_jobs(
 
 
 def find_job(store: ObjectStore, zone: str, commits: Iterable[OutputCommit], id: str) -> JobRow:
-    """The job of that name, the newest of a stage, or the job whose name begins so. Raises MissingDataError."""
-    rows = list_jobs(store, zone, commits, limit=1000)
+    """As ``choose_job``, of the newest jobs of a zone."""
+    return choose_job(list_jobs(store, zone, commits, MOST_JOBS), id)
+
+
+def choose_job(rows: Sequence[JobRow], id: str) -> JobRow:
+    """The job of that name, the newest of a stage, or the job whose name begins so. Raises MissingDataError.
+
+    rows: the newest first.
+    """
     found = [row for row in rows if id in (row.id, row.stage)][:1]
     found = found or [row for row in rows if id and row.id.startswith(id)]
     if len(found) > 1:

@@ -51,6 +51,11 @@ class StagePlan:
         """Whether nothing more happens to this stage without a new commit or a request."""
         return self.state in ("known", "failed", "unrunnable")
 
+    @property
+    def shown_job(self) -> str:
+        """The job that made what there is, else the one that will; "" for neither."""
+        return self.result[1].job if self.result else self.job
+
 
 @dataclass(frozen=True, slots=True)
 class StageFacts:

@@ -120,16 +120,9 @@ def statement(
             },
             "runDetails": {
                 "builder": {"id": BUILDER + _short(executor)},
-                "metadata": {
-                    "invocationId": _short(job),
-                    "startedOn": rfc3339(started),
-                    "finishedOn": rfc3339(finished),
-                },
+                "metadata": _metadata(job, started, finished),
                 "byproducts": [
-                    {
-                        "name": "result",
-                        "annotations": {"state": state, "datums": dict(sorted(counts.items()))},
-                    }
+                    {"name": "result", "annotations": {"state": state, "datums": dict(sorted(counts.items()))}}
                 ],
             },
         },
@@ -221,6 +214,10 @@ def _fits(value: Any, shape: Any) -> bool:
     if isinstance(shape, list):
         return isinstance(value, list) and all(_fits(item, shape[0]) for item in value)
     return isinstance(value, dict) and all(_fits(value[key], inner) for key, inner in shape.items() if key in value)
+
+
+def _metadata(job: str, started: int, finished: int) -> dict[str, str]:
+    return {"invocationId": _short(job), "startedOn": rfc3339(started), "finishedOn": rfc3339(finished)}
 
 
 def _subject(stage: str, run_key: str, output: OutputRecord | None) -> dict[str, Any]:

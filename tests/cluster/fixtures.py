@@ -20,7 +20,7 @@ from cluster import borrowed
 from cluster.testbed import CannotRunError, Cluster, Tier, running
 
 # Parts of the paths of tests with real pods, and of one that builds the same images: that is done by one at a time.
-_REAL_PODS = ("e2e/", "_node.py", "real_pods.py", "stage_images/test_kube", "test_images_real")
+_REAL_PODS = ("e2e/", "_node.py", "real_pods.py", "stage_images/test_kube", "test_images_system")
 
 
 def _of_real_pods(nodeid: str) -> bool:

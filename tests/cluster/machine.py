@@ -74,10 +74,7 @@ def restore(folder: Path) -> None:
     _end(_shims(folder))
     unmount(folder)
     subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True)
-    for group in pod_cgroups():
-        for inner in sorted(group.rglob("*/"), key=lambda p: len(p.parts), reverse=True):
-            _remove_folder(inner)
-        _remove_folder(group)
+    remove_pod_cgroups()
     for sock in _entries(SHIM_SOCKETS):
         if sock.name not in before["sockets"]:
             sock.unlink(missing_ok=True)
@@ -108,14 +105,25 @@ def _left(folder: Path, before: dict[str, Any]) -> list[str]:
     return left
 
 
-def pod_cgroups() -> list[Path]:
+def pod_cgroups(root: Path = CGROUPS) -> list[Path]:
     """kubepods of every controller (cgroup v1), or the one (v2). None may be there before a cluster starts."""
-    return [path for pattern in ("kubepods*", "*/kubepods*") for path in CGROUPS.glob(pattern)]
+    return [path for pattern in ("kubepods*", "*/kubepods*") for path in root.glob(pattern)]
 
 
-def _processes_in_pods() -> set[int]:
+def remove_pod_cgroups(root: Path = CGROUPS) -> bool:
+    """Whether none is there any more: those without a process are of a cluster that is dead, and go."""
+    if _processes_in_pods(root):
+        return False
+    for group in pod_cgroups(root):
+        for inner in sorted(group.rglob("*/"), key=lambda p: len(p.parts), reverse=True):
+            _remove_folder(inner)
+        _remove_folder(group)
+    return not pod_cgroups(root)
+
+
+def _processes_in_pods(root: Path = CGROUPS) -> set[int]:
     found: set[int] = set()
-    for group in pod_cgroups():
+    for group in pod_cgroups(root):
         for listed in group.rglob("cgroup.procs"):
             found.update(map(int, listed.read_text().split()))
     return found

@@ -101,6 +101,7 @@ class Node:
 
 def make_bridge() -> None:
     """Before the API server, which listens on it, and before the tests' own servers."""
+    run("ip", "link", "delete", BRIDGE, check=False)  # of a cluster that is dead, and whose folder is gone
     run("ip", "link", "add", BRIDGE, "type", "bridge")
     run("ip", "address", "add", f"{GATEWAY}/16", "dev", BRIDGE)
     run("ip", "address", "add", f"{SERVICE_ADDRESS}/32", "dev", BRIDGE)

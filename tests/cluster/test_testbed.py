@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cluster.api import Api, ApiError
 from cluster.fake_kubelet import FATE, SECONDS
 from cluster.jobs import JOBS, indexed_job
+from cluster.machine import remove_pod_cgroups
 from cluster.processes import eventually
 from cluster.testbed import Cluster
 
@@ -106,3 +109,14 @@ def test_a_job_ends_well_though_the_api_server_was_killed(control_cluster: Clust
     server.start()
     control_cluster.plane.ready()
     assert control_cluster.job_ended(space, "on")["completedIndexes"] == "0-19"
+
+
+def test_empty_cgroups_of_a_dead_cluster_keep_nobody_from_a_new_one(tmp_path: Path) -> None:
+    inner = tmp_path / "memory" / "kubepods" / "besteffort" / "pod1"
+    inner.mkdir(parents=True)
+    assert remove_pod_cgroups(tmp_path)
+    assert not (tmp_path / "memory" / "kubepods").exists()
+    inner.mkdir(parents=True)
+    (inner / "cgroup.procs").write_text("1\n")  # another kubelet's
+    assert not remove_pod_cgroups(tmp_path)
+    assert inner.exists()

@@ -119,8 +119,8 @@ def running(tier: Tier) -> Iterator[Cluster]:
             # One at a time: a folder that is new, and not yet locked, looks as if nobody had it.
             fcntl.flock(sweeping, fcntl.LOCK_EX)
             sweep(real_pods=tier == "node")
-            if tier == "node" and machine.pod_cgroups():
-                raise CannotRunError("another kubelet runs on this machine (there are kubepods cgroups)")
+            if tier == "node" and not machine.remove_pod_cgroups():
+                raise CannotRunError("another kubelet runs on this machine (there are processes in kubepods cgroups)")
             folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
             undo.callback(shutil.rmtree, folder, ignore_errors=True)
             lock = undo.enter_context((folder / _LOCK).open("w"))
