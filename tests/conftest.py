@@ -79,8 +79,9 @@ def s3_server() -> Iterator[S3]:
 
 
 @pytest.fixture
-def s3(home: Path, s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
-    """The S3 server, with AWS's variables set to reach it (``AWS_ENDPOINT_URL`` too)."""
+def s3(home: Path, s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+    """The S3 server, without buckets, with AWS's variables set to reach it (``AWS_ENDPOINT_URL`` too)."""
     for name, value in s3_server.env.items():
         monkeypatch.setenv(name, value)
-    return s3_server
+    yield s3_server
+    s3_server.clear()

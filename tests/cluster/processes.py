@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -56,7 +57,7 @@ class Server:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "--", *map(str, self.argv)],
                 env={**os.environ, **LAVISH, **self.env},
                 cwd=self.folder,
@@ -65,6 +66,10 @@ class Server:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for the tests, which then stop the servers in order
             )
+        with suppress(OSError):  # where the kernel groups processes by session, a new one has no niceness: it gets ours
+            niceness = Path("/proc/self/autogroup").read_text().split()[-1]
+            Path(f"/proc/{process.pid}/autogroup").write_text(niceness)
+        return process
 
     def stop(self, how: int = signal.SIGTERM) -> None:
         """Ask it to end and wait until it has; after half a minute it is killed."""

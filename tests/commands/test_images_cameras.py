@@ -35,7 +35,7 @@ def test_the_images_of_the_cameras_are_built(
     with kept_storage(image_registry, tmp_path, "cameras") as env:
         for name, value in env.items():
             monkeypatch.setenv(name, value)
-        built = gitdata("images", "build", "--config", config).stdout.splitlines()
+        built = gitdata("images", "build", "--config", config, timeout=1800).stdout.splitlines()
         assert len(built) == 4
         for reference in built:
             about = json.loads(run("buildah", "inspect", "--type", "image", reference))

@@ -44,11 +44,11 @@ def test_the_systems_own_images_are_built_pushed_and_what_deploy_pins(
     with kept_storage(image_registry, tmp_path) as env:
         for name, value in env.items():
             monkeypatch.setenv(name, value)
-        built = gitdata("images", "build", "--system", "--config", config).stdout.splitlines()
+        built = gitdata("images", "build", "--system", "--config", config, timeout=1800).stdout.splitlines()
         refused = gitdata(*deploy, code=4).stderr
         assert "no such image" in refused, "build pushes nothing"
         assert "gitdata images push --system" in refused
-        pushed = gitdata("images", "push", "--system", "--config", config).stdout.splitlines()
+        pushed = gitdata("images", "push", "--system", "--config", config, timeout=1800).stdout.splitlines()
     assert [line.partition("@")[0] for line in pushed] == built
     pinned = {}
     for reference in pushed:

@@ -41,13 +41,14 @@ def pod_s3(node_cluster: testbed.Cluster) -> Iterator[S3]:
 @pytest.fixture
 def bench(
     repo: Repo, tmp_path: Path, pod_s3: S3, node_cluster: testbed.Cluster, monkeypatch: pytest.MonkeyPatch
-) -> Bench:
+) -> Iterator[Bench]:
     for name, value in pod_s3.env.items():
         monkeypatch.setenv(name, value)
     made = Bench(repo, tmp_path, f"s3://{pod_s3.bucket()}/data")
     assert node_cluster.base is not None
     made.default_image = node_cluster.base
-    return made
+    yield made
+    pod_s3.clear()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -33,6 +34,11 @@ class S3:
         name = f"bucket-{next(self._count)}"
         (self.folder / name).mkdir()
         return name
+
+    def clear(self) -> None:
+        """Forget all buckets: the server reads the list of them anew with each request."""
+        for bucket in self.folder.iterdir():
+            shutil.rmtree(bucket)
 
     @property
     def env(self) -> dict[str, str]:
