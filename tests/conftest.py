@@ -15,6 +15,8 @@ from cluster.fixtures import (
     node_cluster,
     pytest_collection_modifyitems,
     pytest_runtest_setup,
+    pytest_runtest_teardown,
+    pytest_sessionfinish,
     pytest_xdist_make_scheduler,
 )
 from helpers.machine import BIN, Program, Repo, sealed_environment
@@ -34,6 +36,8 @@ __all__ = [  # found here by pytest
     "pod_s3",
     "pytest_collection_modifyitems",
     "pytest_runtest_setup",
+    "pytest_runtest_teardown",
+    "pytest_sessionfinish",
     "pytest_xdist_make_scheduler",
     "shared_registry",
     "worker_image",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
@@ -83,6 +84,9 @@ class Api:
         # An idle connection may have been closed by the server (or the server restarted): a read may be asked again.
         for fresh in (False, True):
             connection = None if fresh else getattr(self._local, "connection", None)
+            if connection is not None and connection.ended:
+                connection.close()
+                connection = None
             reused = connection is not None
             connection = connection or self._connect(30)
             try:
@@ -122,6 +126,15 @@ class Api:
 
 class _Connection(http.client.HTTPSConnection):
     """Closes itself when its thread or its Api is gone."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server has closed it: nobody asked, so what there is to read is its end."""
+        if self.sock is None:
+            return True
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(0))
 
     def __del__(self) -> None:
         self.close()

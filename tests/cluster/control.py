@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.api import Api
@@ -30,6 +30,7 @@ class ControlPlane:
     etcd: Server
     apiserver: Server
     controllers: list[Server]
+    _apis: dict[tuple[str | None, str | None], Api] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def servers(self) -> list[Server]:
@@ -37,9 +38,10 @@ class ControlPlane:
 
     def api(self, user: str | None = ADMIN, token: str | None = None) -> Api:
         """``token``: for a service account's; ``user`` None with no token is an anonymous client."""
-        return Api(
-            self.url, self.credentials.folder / "ca.crt", token or (self.credentials.tokens[user] if user else None)
-        )
+        if (user, token) not in self._apis:  # each keeps its connections
+            own = self.credentials.tokens[user] if user else None
+            self._apis[user, token] = Api(self.url, self.credentials.folder / "ca.crt", token or own)
+        return self._apis[user, token]
 
     def kubeconfig(self, user: str = ADMIN) -> Path:
         return self.credentials.kubeconfig(user, self.url)

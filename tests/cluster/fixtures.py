@@ -1,4 +1,4 @@
-"""The clusters as fixtures, one of each tier for a session, started by the first test that asks.
+"""The clusters as fixtures, one of each tier at a time, started by the first test that asks.
 
 Tests ask for ``api_cluster``, ``control_cluster`` or ``node_cluster`` and carry the mark ``cluster``. On a machine
 that cannot run a tier they are skipped, with the reason and the way to change it in pytest's summary.
@@ -7,7 +7,7 @@ that cannot run a tier they are skipped, with the reason and the way to change i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
@@ -27,18 +27,21 @@ def _of_real_pods(nodeid: str) -> bool:
     return any(word in nodeid.partition("::")[0] for word in _REAL_PODS)
 
 
-class _FewClusters(LoadScopeScheduling):
-    """One worker has every file with real pods, as a machine has one such cluster; one has the faults, which mostly
-    wait, after the big images that the others need; one the other tests of a cluster; all else goes anywhere.
+def _row(nodeid: str) -> str:
+    """What one worker does in a row: every file with real pods, as a machine has one such cluster; the faults, which
+    mostly wait, after the big images that the others need; the other tests of a cluster. All else goes anywhere.
     """
+    path = nodeid.partition("::")[0]
+    if _of_real_pods(nodeid):
+        return "pods"
+    if "faults/" in path or "test_images_cameras" in path:
+        return "faults"
+    return "cluster" if "cluster/" in path or "kubernetes" in path else nodeid
 
+
+class _FewClusters(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.partition("::")[0]
-        if _of_real_pods(nodeid):
-            return "pods"
-        if "faults/" in path or "test_images_cameras" in path:
-            return "faults"
-        return "cluster" if "cluster/" in path or "kubernetes" in path else nodeid
+        return _row(nodeid)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -67,13 +70,13 @@ _WHY = (
 )
 # Read when the session begins: tests run with an environment of their own.
 _ASKED = os.environ.get("GITDATA_TEST_CLUSTER", "")
-_RUNNING: dict[Tier, Cluster] = {}
+_WORKER = bool(os.environ.get("PYTEST_XDIST_WORKER"))
+_RUNNING: dict[Tier, tuple[Cluster, ExitStack]] = {}
 
 
-def _cluster(tier: Tier) -> Iterator[Cluster]:
-    if tier in _RUNNING:  # a conftest that imports the fixtures again defines them again
-        yield _RUNNING[tier]
-        return
+def _cluster(tier: Tier) -> Cluster:
+    if tier in _RUNNING:
+        return _RUNNING[tier][0]
     somebodys = tier == "node" and borrowed.ASKED
     if tier == "node" and not (_ASKED or somebodys):
         pytest.skip(f"NOT TESTED, Kubernetes tier node: {_WHY}")
@@ -82,13 +85,30 @@ def _cluster(tier: Tier) -> Iterator[Cluster]:
             cluster = stack.enter_context(borrowed.borrowing() if somebodys else running(tier))
         except CannotRunError as reason:
             pytest.skip(f"NOT TESTED, Kubernetes tier {tier}: {reason}")
-        _RUNNING[tier] = cluster
-        stack.callback(_RUNNING.pop, tier)
-        yield cluster
+        _RUNNING[tier] = cluster, stack.pop_all()
+    return cluster
+
+
+def _stop() -> None:
+    while _RUNNING:
+        _, (_, stack) = _RUNNING.popitem()
+        stack.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """A cluster ends with its row, with the session at the latest: one that waits costs a tenth of a processor."""
+    yield
+    if nextitem is None or (_WORKER and _row(item.nodeid) != _row(nextitem.nodeid)):
+        _stop()
+
+
+def pytest_sessionfinish() -> None:  # one that was interrupted
+    _stop()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if _ASKED and os.environ.get("PYTEST_XDIST_WORKER") and _of_real_pods(item.nodeid):
+    if _ASKED and _WORKER and _of_real_pods(item.nodeid):
         _hurry()
 
 
@@ -108,19 +128,19 @@ def _hurry() -> None:
             Path("/proc/self/autogroup").write_text("-12")
 
 
-@pytest.fixture(scope="session")
-def api_cluster() -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def api_cluster() -> Cluster:
     """etcd and API server: validation, admission, RBAC."""
-    yield from _cluster("api")
+    return _cluster("api")
 
 
-@pytest.fixture(scope="session")
-def control_cluster() -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def control_cluster() -> Cluster:
     """With controllers, scheduler and a fake kubelet: everything but containers, at any scale."""
-    yield from _cluster("control")
+    return _cluster("control")
 
 
 @pytest.fixture(scope="session")
-def node_cluster() -> Iterator[Cluster]:
+def node_cluster() -> Cluster:
     """With real pods and a registry; somebody's cluster where one is given (borrowed.py)."""
-    yield from _cluster("node")
+    return _cluster("node")

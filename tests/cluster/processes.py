@@ -105,9 +105,10 @@ class Server:
 def eventually(what: str, check: Callable[[], T], *, seconds: float = 60, needs: Sequence[Server] = ()) -> T:
     """Ask again and again until ``check`` gives something true; its errors count as not yet.
 
-    Fails at once if one of the servers in ``needs`` has ended, with the end of its log.
+    Less often the longer it takes: a question may be worth a few processes. Fails at once if one of the servers in
+    ``needs`` has ended, with the end of its log.
     """
-    end = time.monotonic() + seconds
+    start = time.monotonic()
     said: object = None
     while True:
         try:
@@ -118,10 +119,11 @@ def eventually(what: str, check: Callable[[], T], *, seconds: float = 60, needs:
         for server in needs:
             if not server.alive:
                 raise TestbedError(f"{what}: {server.name} has ended:\n{server.tail()}")
-        if time.monotonic() > end:
+        waited = time.monotonic() - start
+        if waited > seconds:
             tails = "".join(f"\n--- {server.name}\n{server.tail()}" for server in needs)
             raise TestbedError(f"{what}: not within {seconds:g} seconds; last: {said}{tails}")
-        time.sleep(0.05)
+        time.sleep(min(max(0.05, waited / 10), 0.25))
 
 
 def free_port(host: str = "127.0.0.1", wanted: int = 0) -> int:

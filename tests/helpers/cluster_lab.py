@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ class ClusterLab(Lab):
     def remote(self) -> dict[str, str]:
         return {"endpointurl": self.endpoint, "region": REGION}
 
-    @property
+    @cached_property
     def store(self) -> ObjectStore:
         return open_store(self.url, {**self.remote, "endpointurl": endpoint_of(self.s3)})
 
@@ -223,7 +224,7 @@ class ClusterLab(Lab):
 
     def held(self, name: str = "held", script: str = "cp /pfs/in/* /pfs/out/", **more: Any) -> None:
         """A stage whose commands say that they began, wait for the gate, and then do ``script``."""
-        waits = f"echo $GITDATA_DATUM_ID >> {self.diary}; while ! test -e {self.gate}; do sleep 0.05; done"
+        waits = f"echo $GITDATA_DATUM_ID >> {self.diary}; while ! test -e {self.gate}; do sleep 0.2; done"
         self.stage(name, f"{waits}\n{script}", parallelism_spec={"constant": 2}, **more)
 
     def begun(self) -> list[str]:
