@@ -17,7 +17,7 @@ from gitdata.commands.terminal import say
 from gitdata.controller.config import read_settings
 from gitdata.controller.sources import Tree
 from gitdata.controller.visit import default_branch
-from gitdata.errors import NotARepositoryError, UsageError
+from gitdata.errors import MissingDataError, NotARepositoryError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,9 @@ def settings_of(args: argparse.Namespace, *, registry: str = "") -> ImageSetting
 
 
 def wanted(args: argparse.Namespace, settings: ImageSettings) -> Wanted:
-    """The folder images of the stages of a commit, each once. Raises InvalidInputError for specs with mistakes."""
+    """The folder images of the stages of a commit, each once. Raises InvalidInputError for specs with mistakes,
+    MissingDataError for a stage that is none.
+    """
     git = Git(Path.cwd())
     commit = git.resolve(args.rev)
     if commit is None:
@@ -67,7 +69,7 @@ def wanted(args: argparse.Namespace, settings: ImageSettings) -> Wanted:
     stages = {stage.name: stage for stage in Tree(git, commit).pipeline(default_branch(git))}
     for name in args.stages:
         if name not in stages:
-            raise UsageError(f"no stage is named {name}", hint=f"stages: {', '.join(stages) or 'none'}")
+            raise MissingDataError(f"no stage is named {name}", hint=f"stages: {', '.join(stages) or 'none'}")
     named: dict[str, FolderName] = {}
     users: dict[str, list[str]] = {}
     for name in dict.fromkeys(args.stages or stages):

@@ -80,7 +80,8 @@ class Facts:
         self._meant: Bounded[tuple[str, str, str, str], str] = Bounded(_MOST_MEANT)
 
     def survey(self, wish: Wish, believed: Survey | None = None) -> Survey:
-        """Every stage of the commit with its state. Raises RemoteError where the store cannot be asked.
+        """Every stage of the commit with its state. Raises RemoteError where the store cannot be asked,
+        MissingDataError where the wish names a stage that is none.
 
         believed: what is left of an earlier survey of the same wish and needs no second look.
         """
@@ -228,10 +229,10 @@ def _decided(level: Sequence[StageFacts]) -> dict[str, StagePlan]:
 
 
 def _wanted(stages: Sequence[Stage], only: frozenset[str]) -> list[Stage]:
-    """The stages named and everything upstream of them, in order. Raises InvalidInputError for a name that is none."""
+    """The stages named and everything upstream of them, in order. Raises MissingDataError for a name that is none."""
     unknown = only - {stage.name for stage in stages}
     if unknown:
-        raise InvalidInputError(f"no stage is named {sorted(unknown)[0]}", hint="see `gitdata plan`")
+        raise MissingDataError(f"no stage is named {sorted(unknown)[0]}", hint="see `gitdata plan`")
     needed = set(only) or {stage.name for stage in stages}
     for stage in reversed(stages):
         if stage.name in needed:

@@ -87,7 +87,7 @@ def test_build_pushes_nothing_and_needs_no_registry(staged: Repo, gitdata: Progr
 
 
 def test_what_goes_wrong_is_told(staged: Repo, gitdata: Program, config: Path, tmp_path: Path) -> None:
-    assert "no stage is named nobody" in gitdata("images", "build", "nobody", code=2).stderr
+    assert "no stage is named nobody" in gitdata("images", "build", "nobody", code=6).stderr
     assert "no registry is named" in gitdata("images", "list", code=2).stderr
     assert "takes no stages" in gitdata("images", "push", "first", "--system", "--config", config, code=2).stderr
     gone = gitdata("images", "list", "--registry", "127.0.0.1:1/team", code=7)
