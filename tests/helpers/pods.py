@@ -28,7 +28,7 @@ _SYSTEM = ("bin", "dev", "etc", "lib", "lib32", "lib64", "proc", "sbin", "usr")
 _CONTAINER = """
 mount -t tmpfs none "$1"
 for name in SYSTEM; do
-  if [ -L "/$name" ]; then cp -a "/$name" "$1/$name"
+  if [ -L "/$name" ]; then cp -P "/$name" "$1/$name"
   elif [ -d "/$name" ]; then mkdir "$1/$name"; mount --rbind "/$name" "$1/$name"; fi
 done
 umount -l "$1/proc" && mount -t proc proc "$1/proc"
