@@ -82,6 +82,8 @@ def find_containers(folder: Path) -> Containers | str:
     registries = folder / "registries.conf"
     registries.write_text('[[registry]]\nlocation = "127.0.0.1"\ninsecure = true\n')
     environment = {"CONTAINERS_REGISTRIES_CONF": str(registries)}
+    if os.geteuid() != 0:  # an ordinary user's images are in the home folder, and each test has its own
+        environment["XDG_DATA_HOME"] = str(folder / "data")
     try:
         engine = find_engine()
     except MachineError as error:
