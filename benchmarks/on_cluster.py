@@ -13,6 +13,7 @@ import argparse
 import base64
 import json
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -176,6 +177,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5, help="how often what takes seconds is measured")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the cluster is put away
     what = args.what or ["pods", "planning", "memory"]
     found: dict[str, dict[str, float]] = {}
     with ExitStack() as stack:

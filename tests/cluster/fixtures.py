@@ -97,7 +97,7 @@ def _stop() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
-    """A cluster ends with its row, with the session at the latest: one that waits costs a tenth of a processor."""
+    """A cluster ends with its row, with the session at the latest: one that waits costs a twentieth of a processor."""
     yield
     if nextitem is None or (_WORKER and _row(item.nodeid) != _row(nextitem.nodeid)):
         _stop()
