@@ -67,8 +67,8 @@ class Server:
                 start_new_session=True,  # Ctrl-C is for the tests, which then stop the servers in order
             )
         with suppress(OSError):  # where the kernel groups processes by session, a new one has no niceness: it gets ours
-            niceness = Path("/proc/self/autogroup").read_text().split()[-1]
-            Path(f"/proc/{process.pid}/autogroup").write_text(niceness)
+            ours = Path("/proc/self/autogroup").read_text()  # "/autogroup-7 nice -12"; nothing where we are in no group
+            Path(f"/proc/{process.pid}/autogroup").write_text(ours.rpartition(" ")[2] or "0")
         return process
 
     def stop(self, how: int = signal.SIGTERM) -> None:
