@@ -5,7 +5,7 @@ untrusted: the work is bounded by their lengths, and the states that are kept ar
 
 A path here has a leading ``/`` and no trailing one; the whole input is ``/`` and only the globs ``/`` and ""
 match it. ``*`` and ``?`` stop at ``/``, ``**`` does not; ``[a-z]``, ``[!a]``, ``{a,b}``, ``\\`` and capture
-groups ``( )`` as in DESIGN.
+groups ``( )``, as Pachyderm has them.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 class Git:
-    """One repository. ``path``: the work tree, any folder in it, or a bare repository."""
+    """One repository. ``path``: the working tree, any folder in it, or a bare repository."""
 
     def __init__(self, path: Path, *, sealed: bool = False, index: Path | None = None) -> None:
         self.path = path

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING, Any, cast
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig
 
 PART = 8 * 1024 * 1024
+_MOST_PARTS = 9_000  # S3 takes 10,000
+
+# What is sent waits in memory: of all big objects at once no more than these, each with so many bytes of its parts
+# under way. More of either is no faster, and the agent of a pod has little memory.
+_BIG_AT_ONCE = BoundedSemaphore(4)
+_UNDER_WAY = 3 * PART
 
 # Where a client without keys looks for those of its machine: asking there in vain means that there are none.
 _METADATA = ("169.254.169.254", "169.254.170.2", "fd00:ec2::254")
@@ -56,7 +63,7 @@ class S3Store:
                         "base": 2,
                     },
                 },
-                **settings.config,
+                **_only_these_keys(settings.config),
             )
         except BaseError as error:
             raise InvalidInputError(f"{self.url}: {_reason(str(error))}") from error
@@ -72,17 +79,14 @@ class S3Store:
             raise self._error(error, "read", key) from error
 
     def write(self, key: str, data: bytes) -> None:
-        try:
-            obstore.put(self._client, self._key(key), data, use_multipart=len(data) > PART, chunk_size=PART)
-        except (BaseError, OSError) as error:
-            raise self._error(error, "write", key) from error
+        self._put(key, data, len(data))
 
     def upload(self, key: str, path: Path, md5: str) -> None:
         size = path.stat().st_size
         if size <= PART:
             self.write(key, b"".join(verified(path, md5)))
         else:
-            self._upload_parts(key, path, md5)
+            self._put(key, verified(path, md5), size)
         stored = self.head(key)
         if stored is None or stored.size != size:
             raise RemoteError(
@@ -117,9 +121,21 @@ class S3Store:
         except (BaseError, OSError) as error:
             raise self._error(error, "delete", key) from error
 
-    def _upload_parts(self, key: str, path: Path, md5: str) -> None:
+    def _put(self, key: str, data: bytes | Iterator[bytes], size: int) -> None:
         try:
-            obstore.put(self._client, self._key(key), verified(path, md5), use_multipart=True, chunk_size=PART)
+            if size <= PART:
+                obstore.put(self._client, self._key(key), data, use_multipart=False)
+                return
+            part = part_size(size)
+            with _BIG_AT_ONCE:
+                obstore.put(
+                    self._client,
+                    self._key(key),
+                    data,
+                    use_multipart=True,
+                    chunk_size=part,
+                    max_concurrency=max(1, _UNDER_WAY // part),
+                )
         except (BaseError, OSError) as error:
             raise self._error(error, "write", key) from error
 
@@ -146,6 +162,20 @@ class S3Store:
                 hint="check the remote's access keys, profile, region and bucket policy",
             )
         return RemoteError(f"{where}: cannot {verb} {key or 'the bucket'}: {reason}", transient=True)
+
+
+def part_size(size: int) -> int:
+    """Of an object of so many bytes, in bytes: S3 takes 10,000 parts, whatever their size."""
+    return max(PART, -(-size // _MOST_PARTS))
+
+
+def _only_these_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, where keys without a session token go without one: the client would take that of its environment."""
+    given = dict(config)
+    if "access_key_id" in given and "session_token" not in given:
+        keys = {name: given.pop(name) for name in ("access_key_id", "secret_access_key")}
+        given["credential_provider"] = lambda: {**keys, "token": None, "expires_at": None}
+    return given
 
 
 def _reason(said: str) -> str:

@@ -16,7 +16,7 @@ from gitdata.data.workspace import Workspace
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file or folder of the work tree")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file or folder of the working tree")
     parser.add_argument("--json", action="store_true", help="what was added as one JSON document")
 
 

@@ -34,7 +34,7 @@ def update(repo: Repository, paths: Sequence[str] | None, *, force: bool, remove
     """Bring the outputs at these paths (None: all), and clear away those that have no pointer any more."""
     space = Workspace(repo)
     with repo.lock():
-        # The pointer of the work tree counts: `git restore x.dvc` or an edit by hand is what the user means.
+        # The pointer of the working tree counts: `git restore x.dvc` or an edit by hand is what the user means.
         known = space.staged() | space.written()
         wanted = _wanted(space, known, paths)
         with Progress("fetching") as show:

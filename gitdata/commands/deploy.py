@@ -124,6 +124,8 @@ def _wanted(args: argparse.Namespace, places: Places) -> tuple[Wanted, bool]:
         say("hint: no access keys for the remote were found here: the pods need a role of their own")
     if token := git_secret(args.git, args.git_key, _variable(args.git_token_env), args.known_hosts):
         secrets[GIT] = token
+    else:
+        say("hint: no token for the git repository was given: its server must let anybody push what is published")
     if args.registry_login:
         secrets[REGISTRY] = registry_secret(args.registry_login)
     elif args.registry_pull_login:

@@ -1,9 +1,9 @@
-"""List the files at a path, data and git files alike, in the work tree or at any revision.
+"""List the files at a path, data and git files alike, in the working tree or at any revision.
 
     gitdata ls images
     gitdata ls -r gitdata/main:validate
 
-Without a revision: what the pointers of the work tree name. Sizes are shown where this clone knows them.
+Without a revision: what the pointers of the working tree name. Sizes are shown where this clone knows them.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def _open() -> Git:
     here = Git(Path.cwd())
     found = here.call("rev-parse", "--show-toplevel")
     if found.returncode != 0:
-        raise NotARepositoryError("not inside a git work tree", hint="run it in your repository, or with -C DIR")
+        raise NotARepositoryError("not inside a git working tree", hint="run it in your repository, or with -C DIR")
     return Git(Path(found.stdout.decode(errors="surrogateescape").rstrip("\n")))
 
 

@@ -1,8 +1,8 @@
 """Many new objects at once: one flush of the disk for all of them instead of one for each.
 
 Called by the cache. An ``fsync`` a file makes adding ten thousand small files take half a minute; here they wait under
-scratch names until all their bytes are durable, and only then get their names. A kill before that leaves scratch files,
-which nothing takes for objects.
+scratch names until all their bytes are durable, and only then get their names: at the end, also after an error, and now
+and then before it. A kill loses what came since; it leaves scratch files, which nothing takes for objects.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from gitdata.backends.local import sync_filesystem
 from gitdata.data.hashing import Digest
 
 STALE_SECONDS = 3600  # no writer leaves a scratch file untouched so long: what is older belongs to one that was killed
-FLUSH_AT = 4096  # a longer batch names what it has now and then, so that a kill does not lose all of it
+FLUSH_AT = 4096
+FLUSH_BYTES = 1 << 30
+FLUSH_SECONDS = 30.0
 
 
 def sweep(folder: Path) -> None:
@@ -31,11 +33,24 @@ def sweep(folder: Path) -> None:
 
 
 class Batch:
-    """Finished files that wait for their names; several threads may add to it."""
+    """Finished files that wait for their names; several threads may add to it.
 
-    def __init__(self, folder: Path) -> None:
+    most_files, most_bytes, most_seconds: when those that wait get their names before the end.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        most_files: int = FLUSH_AT,
+        most_bytes: int = FLUSH_BYTES,
+        most_seconds: float = FLUSH_SECONDS,
+    ) -> None:
         self._folder = folder
+        self._most = (most_files, most_bytes, most_seconds)
         self._waiting: dict[Path, tuple[Path, Digest]] = {}
+        self._bytes = 0
+        self._began = 0.0  # when the first of those that wait was added
         self._lock = Lock()
 
     def digest(self, target: Path) -> Digest | None:
@@ -46,10 +61,20 @@ class Batch:
     def add(self, scratch: Path, target: Path, digest: Digest) -> None:
         with self._lock:
             replaced = self._waiting.pop(target, None)
+            if not self._waiting:
+                self._began = time.monotonic()
             self._waiting[target] = (scratch, digest)
+            self._bytes += digest.size
             if replaced:
                 replaced[0].unlink()
-            if len(self._waiting) >= FLUSH_AT:
+        self.tick()
+
+    def tick(self) -> None:
+        """Name what waits if it is much, or waits long. Called by all writers, so that a slow one holds nobody's up."""
+        files, size, seconds = self._most
+        late = self._waiting and time.monotonic() - self._began > seconds
+        if late or self._bytes >= size or len(self._waiting) >= files:
+            with self._lock:
                 self._flush()
 
     def finish(self) -> None:
@@ -57,7 +82,7 @@ class Batch:
             self._flush()
 
     def abandon(self) -> None:
-        """Remove what waits: the call failed."""
+        """Remove what waits: it could not be named."""
         for scratch, _ in self._waiting.values():
             scratch.unlink(missing_ok=True)
         self._waiting.clear()
@@ -70,3 +95,4 @@ class Batch:
             os.rename(scratch, target)  # noqa: PTH104  (ten thousand of them)
         sync_filesystem(self._folder)
         self._waiting.clear()
+        self._bytes = 0

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gitdata.backends.local import make_folders, sync_folder, write_all
-from gitdata.data.batch import Batch, sweep
+from gitdata.data.batch import FLUSH_SECONDS, Batch, sweep
 from gitdata.data.hashing import CHUNK, Digest, Hasher, fingerprint, hash_file
 from gitdata.errors import ConflictError, GitdataError, InvalidInputError, MissingDataError
 from gitdata.formats.dvcdir import object_key, parse_dir
@@ -113,21 +113,29 @@ class Cache:
                 scratch.unlink(missing_ok=True)
 
     @contextmanager
-    def batch(self) -> Iterator[None]:
-        """What is added inside gets its names together, at the end, after one flush; until then it is not there.
+    def batch(self, *, most_seconds: float = FLUSH_SECONDS) -> Iterator[None]:
+        """What is added inside gets its names together, after one flush; until then it is not there.
 
-        Not to be nested; after an error nothing of the unfinished rest stays.
+        That is at the end, also after an error (what was finished stays), and now and then before it: after
+        ``most_seconds`` at the latest. Not to be nested.
         """
         folder = self.folder / "files/md5"
         self._make(folder)
         sweep(folder)
-        batch = self._batch = Batch(folder)
+        batch = self._batch = Batch(folder, most_seconds=most_seconds)
         try:
-            yield
-            batch.finish()
+            try:
+                yield
+            finally:
+                batch.finish()
         finally:
             self._batch = None
             batch.abandon()
+
+    def tick(self) -> None:
+        """Let what waits in the batch have its names, if it is time."""
+        if self._batch:
+            self._batch.tick()
 
     def settle(self, scratch: Path, descriptor: int, digest: Digest, suffix: str) -> bool:
         """Give the finished file its name, unless a sound object has it already; True if it waits for its batch."""
@@ -192,6 +200,7 @@ class Writer:
     def write(self, piece: bytes) -> None:
         self._hasher.update(piece)
         write_all(self._descriptor, piece)
+        self._cache.tick()
 
     def keep(self, suffix: str = "", *, expect: str = "") -> Digest:
         """Name the object by its content. With ``expect``, an oid: raises MissingDataError if the bytes are others."""

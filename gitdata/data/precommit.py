@@ -106,7 +106,7 @@ def _judge(space: Workspace, survey: list[Seen], mode: str, verdict: Verdict) ->
 
 
 def _ours(seen: Seen) -> bool:
-    """Whether the work tree's pointer is what we may rewrite: git's, or already that of the data here."""
+    """Whether the working tree's pointer is what we may rewrite: git's, or already that of the data here."""
     return seen.written in (seen.git, seen.held.oid if seen.held else None)
 
 

@@ -25,7 +25,7 @@ from gitdata.formats.dvcconfig import Config, RemoteConfig, remotes
 
 
 class Repository:
-    """root: the top of the work tree. git_dir: this worktree's own; common_dir: shared by all worktrees."""
+    """root: the top of the working tree. git_dir: this worktree's own; common_dir: shared by all worktrees."""
 
     def __init__(self, root: Path, git_dir: Path, common_dir: Path) -> None:
         self.root = root
@@ -53,7 +53,7 @@ class Repository:
         lines = done.stdout.decode(errors="surrogateescape").splitlines()
         if done.returncode != 0 or len(lines) != 3:
             raise NotARepositoryError(
-                f"{place}: no git work tree here", hint="run this inside one, or `git init` first"
+                f"{place}: no git working tree here", hint="run this inside one, or `git init` first"
             )
         return cls(Path(lines[0]), Path(lines[1]), Path(lines[2]))
 
@@ -89,7 +89,7 @@ class Repository:
     # ----------------------------------------------------------------------------------------------------- pointers
 
     def pointers(self) -> dict[str, Pointer]:
-        """The pointers of the work tree, tracked or not, by path."""
+        """The pointers of the working tree, tracked or not, by path."""
         listed = self.git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.dvc")
         names = sorted({line.decode(errors="surrogateescape") for line in listed.split(b"\0")[:-1]})
         found = {}

@@ -21,7 +21,8 @@ from gitdata.formats.dvcdir import MAX_DIR_BYTES, object_key, parse_dir
 from gitdata.model import Listing
 
 WORKERS = 16
-LIST_FROM = 256  # from so many wanted objects on, listing the prefix is cheaper than asking for each
+LIST_FROM = 256  # from so many wanted objects on, listing the prefix is cheaper than asking for each,
+LIST_MOST = 64  # unless it holds more than so many for each one wanted: a page of 1,000 is one request, 16 ask at once
 
 Progress: TypeAlias = Callable[[int, int, int], None]
 """(objects done, objects in all, bytes done)."""
@@ -47,11 +48,19 @@ def missing(store: ObjectStore, oids: Iterable[str]) -> set[str]:
 
 def _sizes(store: ObjectStore, oids: set[str]) -> dict[str, int]:
     """oid -> size of those that are on the remote."""
-    if len(oids) < LIST_FROM:
-        found = zip(oids, _each(oids, lambda oid: store.head(object_key(oid))), strict=True)
-        return {oid: info.size for oid, info in found if info is not None}
-    keys = {object_key(oid): oid for oid in oids}
-    return {keys[info.key]: info.size for info in store.list("files/md5/") if info.key in keys}
+    sizes: dict[str, int] = {}
+    if len(oids) >= LIST_FROM:
+        keys = {object_key(oid): oid for oid in oids}
+        for number, info in enumerate(store.list("files/md5/")):
+            if info.key in keys:
+                sizes[keys[info.key]] = info.size
+            if number >= LIST_MOST * len(oids):
+                break
+        else:
+            return sizes
+    rest = sorted(oids - sizes.keys())
+    found = zip(rest, _each(rest, lambda oid: store.head(object_key(oid))), strict=True)
+    return sizes | {oid: info.size for oid, info in found if info is not None}
 
 
 def push_objects(

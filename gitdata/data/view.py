@@ -1,7 +1,7 @@
-"""One tree of files: what git keeps and what pointers name, at a revision or in the work tree.
+"""One tree of files: what git keeps and what pointers name, at a revision or in the working tree.
 
 Called by ``ls``, ``get`` and ``diff``. Listings come from the cache, else from the remote (verified); file contents are
-fetched into the cache. It must never write to the work tree.
+fetched into the cache. It must never write to the working tree.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def resolve(repo: Repository, revision: str) -> str:
 
 
 class View:
-    """commit: a sha, or None for the work tree's pointers and git's index."""
+    """commit: a sha, or None for the working tree's pointers and git's index."""
 
     def __init__(self, repo: Repository, commit: str | None) -> None:
         self.repo = repo

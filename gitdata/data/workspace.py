@@ -58,9 +58,9 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One output with its three sides. git: the index's oid, or the work tree's where the pointer is not in the index.
+    """One output with its three sides. git: the index's oid, or the working tree's if the pointer is not in the index.
 
-    written: the oid in the work tree's pointer, None if that file is missing.
+    written: the oid in the working tree's pointer, None if that file is missing.
     """
 
     tracked: Tracked
@@ -110,7 +110,7 @@ class Workspace:
         return outputs({name: parse_pointer(text, name) for name, text in sorted(texts.items())})
 
     def _same_file(self, name: str, sha: str) -> bytes | None:
-        """The work tree's file if it is the very blob: that spares a process."""
+        """The working tree's file if it is the very blob: that spares a process."""
         path = self.repo.root / name
         try:
             text = path.read_bytes() if path.is_file() else b"\0"
@@ -120,7 +120,7 @@ class Workspace:
         return text if maker(b"blob %d\0" % len(text) + text).hexdigest() == sha else None
 
     def written(self) -> dict[str, Tracked]:
-        """The outputs of the work tree's pointers, by path."""
+        """The outputs of the working tree's pointers, by path."""
         return outputs(self.repo.pointers())
 
     # ------------------------------------------------------------------------------------------------------ looking
@@ -142,7 +142,7 @@ class Workspace:
         return self._see_all(sorted(wanted), staged, written)
 
     def survey_staged(self, staged: dict[str, Tracked]) -> list[Seen]:
-        """The outputs of the index alone: git need not search the work tree for new pointers."""
+        """The outputs of the index alone: git need not search the working tree for new pointers."""
         files = {one.pointer: self.repo.root / one.pointer for one in staged.values()}
         texts = {name: file.read_bytes() for name, file in files.items() if file.is_file()}
         written = outputs({name: parse_pointer(text, name) for name, text in texts.items()})

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from gitdata.backends.objects import ObjectStore
+from gitdata.backends.s3 import PART, part_size
 from gitdata.backends.stores import open_store
 from gitdata.errors import RemoteError
+from helpers.proxy import Fault, Request, misbehaving
 from helpers.s3 import S3
 
 CALLS: list[Callable[[ObjectStore], object]] = [
@@ -75,6 +81,58 @@ def test_keys_of_the_remote_go_before_the_environment(s3: S3, monkeypatch: pytes
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     open_store(url, options).write("k", b"x")
     assert open_store(url, options).read("k") == b"x"
+
+
+def test_keys_go_without_another_s_session_token(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of other keys")
+    options = {"access_key_id": s3.env["AWS_ACCESS_KEY_ID"], "secret_access_key": s3.env["AWS_SECRET_ACCESS_KEY"]}
+    with misbehaving(s3.endpoint) as proxy:
+        url = f"s3://{s3.bucket()}/x"
+        open_store(url, {"endpointurl": proxy.url, **options}).write("k", b"x")
+        assert "x-amz-security-token" not in proxy.seen[-1].headers
+        open_store(url, {"endpointurl": proxy.url, "session_token": "theirs", **options}).head("k")
+        assert proxy.seen[-1].headers["x-amz-security-token"] == "theirs"
+
+
+@pytest.mark.parametrize("size", [PART + 1, 78 << 30, 100 << 30, 5 << 40])
+def test_no_object_has_more_parts_than_s3_takes(size: int) -> None:
+    assert PART <= part_size(size) <= 5 << 30
+    assert size / part_size(size) <= 10_000
+
+
+_EIGHT_AT_ONCE = """
+import os, sys, threading, time
+from pathlib import Path
+from gitdata.backends.stores import open_store
+
+endpoint, file = sys.argv[1:]
+store = open_store("s3://bucket/x", {"endpointurl": endpoint})
+for number in range(8):
+    threading.Thread(target=store.upload, args=(f"k{number}", Path(file), "0" * 32), daemon=True).start()
+time.sleep(3)
+os._exit(0)
+"""
+
+
+def test_big_objects_at_once_wait_in_little_memory(tmp_path: Path) -> None:
+    """Eight of 200 MB, each part of which the server takes without ever saying so."""
+    file = tmp_path / "big"
+    with file.open("wb") as made:
+        made.truncate(200_000_000)
+    begun = b"<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
+
+    def rule(request: Request) -> Fault:
+        if request.method == "PUT":
+            time.sleep(10)
+        return Fault(status=200, body=begun)
+
+    with misbehaving("http://127.0.0.1:1") as proxy:
+        proxy.rule = rule
+        script = [sys.executable, "-c", _EIGHT_AT_ONCE, proxy.url, str(file)]
+        env = {**os.environ, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+        subprocess.run(script, env=env, check=True)
+        parts = sum("partNumber" in request.path for request in proxy.seen)
+    assert 0 < parts <= 12
 
 
 def test_two_prefixes_of_one_bucket_do_not_meet(s3: S3) -> None:

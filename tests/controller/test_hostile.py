@@ -134,7 +134,7 @@ def bomb(repo: Repo, levels: int) -> str:
 
 
 def huge(repo: Repo, path: str, mebibytes: int) -> None:
-    """A file of zeros that is small in git and in no work tree."""
+    """A file of zeros that is small in git and in no working tree."""
     with subprocess.Popen(["head", "-c", str(mebibytes << 20), "/dev/zero"], stdout=subprocess.PIPE) as zeros:
         sha = subprocess.check_output(["git", "hash-object", "-w", "--stdin"], stdin=zeros.stdout, cwd=repo.path)
     repo.git("update-index", "--add", "--cacheinfo", f"100644,{sha.decode().strip()},{path}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gitdata.data.batch import FLUSH_AT
+from gitdata.data.batch import FLUSH_AT, Batch
 from gitdata.data.cache import Cache, Writer
 from gitdata.data.hashing import hash_bytes
 from gitdata.errors import GitdataError, InvalidInputError, MissingDataError
@@ -157,19 +157,44 @@ def add_in_a_batch(cache: Cache, *texts: bytes) -> None:
             cache.add_bytes(text)
 
 
-def test_a_batch_that_fails_leaves_nothing_and_twins_in_it_are_seen(cache: Cache) -> None:
+def test_a_batch_that_fails_keeps_what_was_finished_and_twins_in_it_are_seen(cache: Cache) -> None:
     with pytest.raises(GitdataError, match="two different contents"):
-        add_in_a_batch(cache, b"1", TWIN, bytes(TWIN_2))
-    assert files(cache) == []
-    add_in_a_batch(cache, b"1")
-    assert len(files(cache)) == 1
+        add_in_a_batch(cache, b"1", TWIN, bytes(TWIN_2), b"2")
+    assert {path.read_bytes() for path in files(cache)} == {b"1", TWIN}
+    assert [path for path in (cache.folder / "files/md5").iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_long_batch_names_objects_now_and_then(cache: Cache) -> None:
-    texts = [str(number).encode() for number in range(FLUSH_AT)]
-    with pytest.raises(GitdataError, match="two different contents"):
-        add_in_a_batch(cache, *texts, TWIN, bytes(TWIN_2))
-    assert len(files(cache)) == FLUSH_AT
+    with cache.batch():
+        for number in range(FLUSH_AT):
+            cache.add_bytes(str(number).encode())
+        late = cache.add_bytes(b"one more").md5
+        assert (
+            sum(path.stat().st_mode & 0o777 == 0o444 and path.parent.name != "md5" for path in files(cache)) == FLUSH_AT
+        )
+        assert not cache.has(late)
+
+
+@pytest.mark.parametrize("most", [{"most_bytes": 5}, {"most_files": 2}, {"most_seconds": 0.02}], ids=str)
+def test_what_waits_long_or_is_much_gets_its_name(tmp_path: Path, most: dict[str, int]) -> None:
+    batch = Batch(tmp_path, **most)  # type: ignore[arg-type]
+    for name in ("a", "b"):
+        (tmp_path / f".{name}.tmp").write_bytes(b"123")
+        batch.add(tmp_path / f".{name}.tmp", tmp_path / name, hash_bytes(b"123"))
+        if name == "a":
+            assert not (tmp_path / "a").exists()
+            time.sleep(0.05)
+    assert (tmp_path / "a").exists()
+    assert (tmp_path / "b").exists()
+
+
+def test_a_writer_that_takes_long_holds_up_no_other(cache: Cache) -> None:
+    with cache.batch(most_seconds=0.02):
+        oid = cache.add_bytes(b"done").md5
+        time.sleep(0.05)
+        with cache.writer() as slow:
+            slow.write(b"a piece of much")
+            assert cache.has(oid)
 
 
 def test_what_a_killed_process_left_is_swept_and_a_living_one_keeps_its_own(cache: Cache) -> None:

@@ -59,7 +59,7 @@ def test_a_worktree_has_its_own_git_dir(made: Repo, tmp_path: Path) -> None:
 
 
 def test_no_repository(tmp_path: Path, repo: Repo) -> None:
-    with pytest.raises(NotARepositoryError, match="no git work tree"):
+    with pytest.raises(NotARepositoryError, match="no git working tree"):
         Repository.open(tmp_path)
     with pytest.raises(NotARepositoryError) as caught:
         Repository.open(repo.path)

@@ -14,6 +14,7 @@ from gitdata.data.cache import Cache
 from gitdata.data.hashing import hash_bytes
 from gitdata.data.transfer import (
     LIST_FROM,
+    LIST_MOST,
     Transferred,
     missing,
     pull_objects,
@@ -204,6 +205,25 @@ def test_few_are_asked_for_and_many_listed(folder: ObjectStore, cache: Cache) ->
     folder.write("files/md5/not an object", b"x")
     assert missing(many, oids) == set(oids) - {oids[1]}
     assert [call for call, _ in many.calls] == ["list"]
+
+
+def test_a_remote_that_holds_very_much_is_not_listed_to_its_end(folder: ObjectStore) -> None:
+    oids = [f"{n:032x}" for n in range(LIST_FROM)]
+    listed = 0
+
+    class Endless(Journal):
+        def list(self, prefix: str) -> Iterator[ObjectInfo]:
+            nonlocal listed
+            yield ObjectInfo(object_key(oids[0]), 1, 0.0)
+            while True:
+                listed += 1
+                yield ObjectInfo(f"files/md5/00/{listed:030x}x", 1, 0.0)
+
+    folder.write(object_key(oids[1]), b"x")
+    endless = Endless(folder)
+    assert missing(endless, oids) == set(oids[2:])
+    assert listed <= LIST_MOST * LIST_FROM
+    assert [call for call, _ in endless.calls] == ["head"] * (LIST_FROM - 1)
 
 
 def test_progress(folder: ObjectStore, cache: Cache, tmp_path: Path) -> None:

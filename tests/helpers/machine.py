@@ -181,7 +181,7 @@ class Repo:
         return Program("git", cwd=self.path)(*words, check=check, env=env).stdout.rstrip("\n")
 
     def write(self, path: str, content: str | bytes) -> Path:
-        """Write a file of the work tree, with the folders it needs."""
+        """Write a file of the working tree, with the folders it needs."""
         target = self.path / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -22,11 +22,12 @@ _HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "traile
 
 @dataclass(frozen=True)
 class Request:
-    """path: with its query."""
+    """path: with its query. headers: their names in lower case."""
 
     method: str
     path: str
     body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def watches(self) -> bool:
@@ -84,7 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        request = Request(self.command, self.path, body)
+        request = Request(self.command, self.path, body, {name.lower(): value for name, value in self.headers.items()})
         self.owner.seen.append(request)
         self.close_connection = True
         fault = self.owner.rule(request) if self.owner.rule else None
