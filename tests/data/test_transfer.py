@@ -193,6 +193,12 @@ def test_a_member_that_is_missing_is_named_and_no_dir_stays(folder: ObjectStore,
     with pytest.raises(MissingDataError, match=lost[2:]):
         pull_objects(folder, other, [oid])
     assert not other.has(oid)
+    assert [entry.path for entry in cache.listing(oid) if other.has(entry.oid)] == [
+        "f0",
+        "f1",
+        "f3",
+        "f4",
+    ]  # what came stays
 
 
 def test_few_are_asked_for_and_many_listed(folder: ObjectStore, cache: Cache) -> None:
