@@ -20,7 +20,7 @@ from gitdata.executors.kubernetes_build_manifest import LABELS
 from gitdata.executors.kubernetes_deploy import CONFIG, CONTROLLER, LABEL, NAMESPACES, OWNER, SYSTEM, Places
 from gitdata.executors.kubernetes_manifest import INSTANCE
 from gitdata.executors.kubernetes_settings import KubernetesSettings
-from gitdata.executors.kubernetes_status import age, troubles
+from gitdata.executors.kubernetes_status import troubles
 
 Object: TypeAlias = dict[str, Any]
 Say: TypeAlias = Callable[[str], None]
@@ -128,8 +128,8 @@ def _why(place: Kube, wanted: Object, found: Object, *, late: bool) -> str:
         if (pod["metadata"].get("annotations") or {}).get(CONFIG) == template["annotations"][CONFIG]
     ]
     for pod in pods:
-        for trouble in troubles([_pending(pod)], (), _PATIENCE):
-            if late or age(pod, now) >= trouble.limit:
+        for trouble in troubles(found, [_pending(pod)], (), _PATIENCE, now):
+            if late or trouble.lasts:
                 return _with_log(place, pod, trouble.message)
     if not late:
         return ""

@@ -35,7 +35,7 @@ from gitdata.executors.kubernetes_build_manifest import (
     job_name,
 )
 from gitdata.executors.kubernetes_settings import KubernetesSettings
-from gitdata.executors.kubernetes_status import OF_JOB, age, cut_off, terminal, troubles
+from gitdata.executors.kubernetes_status import OF_JOB, cut_off, terminal, troubles
 from gitdata.formats.keys import context_key
 from gitdata.worker.context import pack
 
@@ -175,11 +175,11 @@ class ClusterBuilder:
         pods = self._kube.find("pods", labels=f"{OF_JOB}={name}")
         events = [] if pods else self._kube.events(name)
         now = datetime.now(UTC)
-        waited = max((age(pod, now) for pod in pods), default=age(job, now))
-        for trouble in cut_off(pods, self._cluster, now) + troubles(pods, events, self._cluster):
-            if (waited if trouble.waited is None else trouble.waited) >= trouble.limit:
+        lost = cut_off(pods, self._cluster, now)
+        for trouble in lost + troubles(job, pods, events, self._cluster, now):
+            if trouble.lasts:
                 self._kube.delete("jobs", name, uid=job["metadata"]["uid"])
-                what = "start" if trouble.waited is None else "go on"
+                what = "go on" if trouble in lost else "start"
                 raise MachineError(
                     f"image {folder}: its build does not {what}: {trouble.message}",
                     hint=f"see the namespace {self._settings.namespace}",

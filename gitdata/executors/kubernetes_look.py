@@ -25,6 +25,7 @@ from gitdata.executors.kubernetes_status import (
     ended,
     needs_pods,
     over,
+    starting,
     terminal,
     troubles,
     unfinished,
@@ -160,23 +161,23 @@ class Lookout:
         done = ended(job, pods)
         if done is not None:
             return done
-        starting = [pod for pod in pods if pod.get("status", {}).get("phase") == "Pending"]
         found = cut_off(pods, self._settings, now)
-        found += troubles(pods, self._events(name, pods, starting, now), self._settings)
-        waited = max((age(pod, now) for pod in starting), default=age(job, now))
+        found += troubles(job, pods, self._events(name, pods, now), self._settings, now)
         for trouble in found:
-            if (waited if trouble.waited is None else trouble.waited) >= trouble.limit:
+            if trouble.lasts:
                 status = JobStatus("failed", trouble.message, infrastructure=trouble.infrastructure)
                 self.end(name, job, status)
                 return status
         alive = _alive(job)
         return JobStatus(alive.state, found[0].message, restarts=alive.restarts) if found else alive
 
-    def _events(self, name: str, pods: list[Object], starting: list[Object], now: datetime) -> list[Object]:
+    def _events(self, name: str, pods: list[Object], now: datetime) -> list[Object]:
         """What the cluster itself says: why there are no pods, or why some have not begun for a while."""
         if not pods:
             return self._kube.events(name)
-        late = [pod for pod in starting if age(pod, now) >= min(_STARTING_SECONDS, self._settings.stuck_seconds)]
+        pending = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Pending"]
+        late = [pod for pod in pending if starting(pod, now) >= min(_STARTING_SECONDS, self._settings.stuck_seconds)]
+        late.sort(key=lambda pod: not pod["spec"].get("nodeName"))  # why a pod has no node, it says itself
         return [event for pod in late[:_SILENT_PODS] for event in self._kube.events(pod["metadata"]["name"])]
 
     def end(self, name: str, job: dict[str, Any], status: JobStatus) -> None:

@@ -26,7 +26,8 @@ class KubernetesSettings:
     that a stage may ask for, "" for no limit.
     pod_annotations: such as those that keep a cloud's identity out of the user's container.
     flush_seconds: how often a pod stores its results; live_seconds: how often it tells people how far it is.
-    stuck_seconds: how long a pod may fail to start, unschedulable_seconds: how long it may wait for a node.
+    stuck_seconds: how long a pod that has a node may fail to start, unschedulable_seconds: how long all of a job may
+    wait for one.
     max_evictions: of a pod, until the job is given up: the cluster itself would go on for ever.
     refresh_seconds: how old may be what is known of jobs; relist_seconds: while every change is heard by a watch,
     which lasts for watch_seconds.

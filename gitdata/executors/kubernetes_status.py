@@ -8,7 +8,7 @@ does not exist: that is found here, by looking at pods that do not start.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -34,15 +34,20 @@ _SOON = ("failed to sync", "not yet been read")  # what a kubelet says that has 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a pod does not start, or end. limit: for how many seconds that may be, waited: for how many it has been so.
+    """Why a pod does not start, or end. waited: for how many seconds that may have been so, limit: for how many it may.
 
-    waited: None for as long as the oldest pod that does not start. infrastructure: not the user's to correct.
+    infrastructure: not the user's to correct.
     """
 
     message: str
+    waited: float
     limit: float
     infrastructure: bool = True
-    waited: float | None = None
+
+    @property
+    def lasts(self) -> bool:
+        """Whether that is too long."""
+        return self.waited >= self.limit
 
 
 def terminal(job: Object) -> bool:
@@ -93,24 +98,27 @@ def _failed(job: Object, condition: Object, pods: list[Object]) -> JobStatus:
     return JobStatus("failed", condition.get("message") or reason or "failed", infrastructure=True, restarts=restarts)
 
 
-def troubles(pods: Iterable[Object], events: Iterable[Object], settings: KubernetesSettings) -> list[Trouble]:
-    """What keeps a Job's pods from starting, each with how long that may go on.
+def troubles(
+    owner: Object, pods: Sequence[Object], events: Iterable[Object], settings: KubernetesSettings, now: datetime
+) -> list[Trouble]:
+    """What keeps pods from starting, each with how long that may go on.
 
-    events: of the Job, or of pods that do not start, oldest first; of each object the newest counts.
+    owner: the Job. pods: all of it. events: of the Job, or of pods that do not start, oldest first; of each object the
+    newest counts.
     """
     found = []
+    without_node = _without_node(pods, now)
     for pod in pods:
         notes = pod["metadata"].get("annotations") or {}
         if int(notes.get(IGNORED) or 0) > settings.max_evictions:
-            found.append(Trouble(f"a pod was evicted more than {settings.max_evictions} times", 0))
+            found.append(Trouble(f"a pod was evicted more than {settings.max_evictions} times", 0, 0))
         if (pod.get("status") or {}).get("phase") != "Pending":
             continue
         for condition in _conditions(pod):
             if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
                 # A cluster that grows needs its time: this is no failure for long.
-                found.append(
-                    Trouble(f"no node takes the pod: {condition.get('message')}", settings.unschedulable_seconds)
-                )
+                message = f"no node takes the pod: {condition.get('message')}"
+                found.append(Trouble(message, without_node, settings.unschedulable_seconds))
         for container in _containers(pod):
             waiting = (container.get("state") or {}).get("waiting") or {}
             reason = _waits_for(container)
@@ -119,17 +127,42 @@ def troubles(pods: Iterable[Object], events: Iterable[Object], settings: Kuberne
                 # Only what is wrong with the user's own container is theirs to correct, and is so at once.
                 theirs = container["name"] == "user" and reason in _NEVER and not any(w in message for w in _SOON)
                 limit = 0.0 if theirs else settings.stuck_seconds
-                found.append(Trouble(message, limit, infrastructure=not theirs))
+                found.append(Trouble(message, starting(pod, now), limit, infrastructure=not theirs))
+    begun = (owner.get("status") or {}).get("startTime")  # not when it was made: a queue may have kept it
+    begun_for = _since(begun, now) if begun else 0.0
+    waited = {pod["metadata"]["name"]: starting(pod, now) for pod in pods}
     newest = {(event.get("involvedObject") or {}).get("name"): event for event in events}
-    for event in newest.values():
+    for name, event in newest.items():
         reason, message = str(event.get("reason", "")), str(event.get("message", ""))
-        waits = "exceeded quota" in message or reason == "FailedScheduling"
-        limit = settings.unschedulable_seconds if waits else settings.stuck_seconds
         if reason == "FailedCreate":
-            found.append(Trouble(f"no pod can be made: {message}"[:1000], limit))
+            limit = settings.unschedulable_seconds if "exceeded quota" in message else settings.stuck_seconds
+            found.append(Trouble(f"no pod can be made: {message}"[:1000], waited.get(name, begun_for), limit))
         elif event.get("type") == "Warning":
-            found.append(Trouble(f"a pod does not start: {reason}: {message}"[:1000], limit))
+            message = f"a pod does not start: {reason}: {message}"[:1000]
+            if reason == "FailedScheduling":
+                found.append(Trouble(message, without_node, settings.unschedulable_seconds))
+            else:
+                found.append(Trouble(message, waited.get(name, begun_for), settings.stuck_seconds))
     return found
+
+
+def _without_node(pods: Sequence[Object], now: datetime) -> float:
+    """For how many seconds no node has had a pod of a Job, nor any been made: while some run, the others may wait."""
+    at_nodes = [pod for pod in pods if (pod.get("spec") or {}).get("nodeName")]
+    if not pods or any((pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed") for pod in at_nodes):
+        return 0.0
+    ends = [(container.get("state") or {}).get("terminated") or {} for pod in pods for container in _containers(pod)]
+    moments = [pod["metadata"]["creationTimestamp"] for pod in pods] + [end.get("finishedAt") for end in ends]
+    return min(_since(moment, now) for moment in moments if moment)
+
+
+def starting(pod: Object, now: datetime) -> float:
+    """For how many seconds a pod has been starting: since a node took it; as long as none does, since it was made."""
+    for condition in _conditions(pod):
+        taken = condition["type"] == "PodScheduled" and condition["status"] == "True"
+        if taken and condition.get("lastTransitionTime"):
+            return _since(condition["lastTransitionTime"], now)
+    return age(pod, now)
 
 
 def cut_off(pods: Iterable[Object], settings: KubernetesSettings, now: datetime) -> list[Trouble]:
@@ -137,11 +170,11 @@ def cut_off(pods: Iterable[Object], settings: KubernetesSettings, now: datetime)
     found = []
     for pod in pods:
         ends = pod["metadata"].get("deletionTimestamp")  # its time to end in peace is in it
-        late = (now - datetime.fromisoformat(ends)).total_seconds() if ends else 0.0
+        late = _since(ends, now) if ends else 0.0
         if late > 0 and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
             node = (pod.get("spec") or {}).get("nodeName", "")
             words = f"pod {pod['metadata']['name']} was deleted, but its node {node} does not answer"
-            found.append(Trouble(words, settings.stuck_seconds, waited=late))
+            found.append(Trouble(words, late, settings.stuck_seconds))
     return found
 
 
@@ -215,7 +248,11 @@ def indexes(text: str) -> Iterator[int]:
 
 def age(of: Object, now: datetime) -> float:
     """Seconds since an object was made, by the server's clock as near as ours is."""
-    return (now - datetime.fromisoformat(of["metadata"]["creationTimestamp"])).total_seconds()
+    return _since(of["metadata"]["creationTimestamp"], now)
+
+
+def _since(moment: str, now: datetime) -> float:
+    return (now - datetime.fromisoformat(moment)).total_seconds()
 
 
 def _conditions(of: Object) -> list[Object]:

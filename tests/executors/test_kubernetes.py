@@ -199,6 +199,14 @@ def test_a_pod_that_no_node_takes(make: Make, git: Git) -> None:
     assert "no node takes the pod" in wait(impatient, job.name).message
 
 
+def test_a_job_of_which_only_some_pods_fit_goes_on(make: Make, git: Git) -> None:
+    """The node has room for one of the two at a time: the other waits for longer than it might alone."""
+    job = manifests.job(replace(manifests.PLAIN, resources=(("requests.cpu", "2500"),)), datums=2)
+    executor = make(seconds=6, unschedulable_seconds=4)
+    executor.start(job, git)
+    assert wait(executor, job.name) == JobStatus("succeeded")
+
+
 def test_a_pod_that_is_not_admitted(make: Make, git: Git) -> None:
     executor = make(allow_root=True)
     job = manifests.job(replace(manifests.PLAIN, transform=replace(manifests.PLAIN.transform, user="0")), datums=1)

@@ -22,6 +22,8 @@ from gitdata.executors.kubernetes_status import (
 from gitdata.formats.live import LiveShard
 from gitdata.model import JobStatus
 
+NOW = datetime(2026, 1, 1, 2, tzinfo=UTC)  # two hours after everything was made
+
 
 def job(condition: str = "", reason: str = "", **status: Any) -> dict[str, Any]:
     made = manifests.plain()
@@ -84,11 +86,12 @@ def test_indexes_and_progress() -> None:
 )
 def test_containers_that_do_not_start(reason: str, limit: float, infrastructure: bool) -> None:
     waiting = {"name": "user", "state": {"waiting": {"reason": reason, "message": "the words"}}}
-    (found,) = troubles([pod(0, phase="Pending", containerStatuses=[waiting])], (), manifests.SETTINGS)
+    (found,) = troubles(job(), [pod(0, phase="Pending", containerStatuses=[waiting])], (), manifests.SETTINGS, NOW)
     assert (found.limit, found.infrastructure) == (limit, infrastructure)
     assert found.message == f"container user: {reason}: the words"
     starting = {"name": "user", "state": {"waiting": {"reason": "PodInitializing"}}}
-    assert troubles([pod(0, phase="Pending", containerStatuses=[starting])], (), manifests.SETTINGS) == []
+    pods = [pod(0, phase="Pending", containerStatuses=[starting])]
+    assert troubles(job(), pods, (), manifests.SETTINGS, NOW) == []
 
 
 @pytest.mark.parametrize(
@@ -103,14 +106,14 @@ def test_containers_that_do_not_start(reason: str, limit: float, infrastructure:
 def test_whose_fault_a_container_is_that_cannot_be_configured(name: str, words: str, theirs: bool) -> None:
     """A user's failure is never tried again by itself."""
     waiting = {"name": name, "state": {"waiting": {"reason": "CreateContainerConfigError", "message": words}}}
-    (found,) = troubles([pod(0, phase="Pending", containerStatuses=[waiting])], (), manifests.SETTINGS)
+    (found,) = troubles(job(), [pod(0, phase="Pending", containerStatuses=[waiting])], (), manifests.SETTINGS, NOW)
     assert (found.limit, found.infrastructure) == ((0, False) if theirs else (300, True))
 
 
 def test_a_full_quota_may_last_longer_than_a_refusal() -> None:
     words = ("pods x is forbidden: exceeded quota: q", "no")
     events = [{"reason": "FailedCreate", "message": m, "involvedObject": {"name": m}} for m in words]
-    assert [t.limit for t in troubles((), events, manifests.SETTINGS)] == [3600, 300]
+    assert [t.limit for t in troubles(job(), (), events, manifests.SETTINGS, NOW)] == [3600, 300]
 
 
 def test_the_last_words_of_pods_are_only_numbers() -> None:
@@ -146,8 +149,60 @@ def test_the_newest_event_of_an_object_says_why_it_does_not_start() -> None:
         return {"reason": reason, "type": kind, "message": "the words", "involvedObject": {"name": name}}
 
     past = [event("p1", "FailedScheduling"), event("p1", "Pulling", "Normal")]
-    found = troubles((), [*past, event("p2", "FailedMount")], manifests.SETTINGS)
+    found = troubles(job(), (), [*past, event("p2", "FailedMount")], manifests.SETTINGS, NOW)
     assert [(t.message, t.limit) for t in found] == [("a pod does not start: FailedMount: the words", 300)]
+
+
+def waiting(index: int, *, scheduled: str = "", reason: str = "") -> dict[str, Any]:
+    """A pod that is Pending, with a node since then or without one; reason: what its container waits for."""
+    told = {"type": "PodScheduled", "status": "True", "lastTransitionTime": scheduled}
+    if not scheduled:
+        told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "full"}
+    state = {"name": "user", "state": {"waiting": {"reason": reason, "message": "429"}}}
+    made = pod(index, phase="Pending", conditions=[told], containerStatuses=[state] if reason else [])
+    return {**made, "spec": {"nodeName": "n1"} if scheduled else {}}
+
+
+def running(index: int) -> dict[str, Any]:
+    return {**pod(index, phase="Running"), "spec": {"nodeName": "n1"}}
+
+
+def test_pods_without_a_node_may_wait_while_others_have_one() -> None:
+    """A Job that makes progress is not ended because the cluster is smaller than it asks for."""
+
+    def lasts(*pods: dict[str, Any]) -> bool:
+        (found,) = troubles(job(), pods, (), manifests.SETTINGS, NOW)
+        return found.lasts
+
+    assert lasts(waiting(1))
+    assert not lasts(waiting(1), running(0))
+    done = {**pod(0, 0, phase="Succeeded"), "spec": {"nodeName": "n1"}}
+    assert lasts(waiting(1), done)
+    done["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"] = "2026-01-01T01:30:00Z"
+    assert not lasts(waiting(1), done)
+    again = waiting(0)  # in the place of one that was evicted
+    again["metadata"]["creationTimestamp"] = "2026-01-01T01:30:00Z"
+    (_, found) = troubles(job(), [waiting(1), again], (), manifests.SETTINGS, NOW)
+    assert not found.lasts
+
+
+def test_each_pod_has_its_own_patience_which_begins_when_it_has_a_node() -> None:
+    late, soon = "2026-01-01T01:50:00Z", "2026-01-01T01:59:57Z"
+    pods = [waiting(0), waiting(1, scheduled=late), waiting(2, scheduled=soon, reason="ErrImagePull")]
+    events = [
+        {"type": "Warning", "reason": "FailedMount", "involvedObject": {"name": f"p{index}"}, "message": "no CNI"}
+        for index in (1, 2)
+    ]
+    _, pull, *mounts = troubles(job(), pods, events, manifests.SETTINGS, NOW)
+    assert (pull.waited, pull.lasts) == (3, False)
+    assert [(m.waited, m.lasts) for m in mounts] == [(600, True), (3, False)]
+
+
+@pytest.mark.parametrize(("begun", "lasts"), [("2026-01-01T00:10:00Z", True), ("2026-01-01T01:59:00Z", False)])
+def test_a_job_that_waited_for_its_queue_has_just_begun(begun: str, lasts: bool) -> None:
+    refused = {"reason": "FailedCreate", "message": "a webhook is away", "involvedObject": {"name": "count-it"}}
+    (found,) = troubles(job(startTime=begun), (), [refused], manifests.SETTINGS, NOW)
+    assert found.lasts == lasts
 
 
 def test_a_pod_whose_node_is_lost() -> None:
