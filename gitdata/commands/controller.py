@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     store = open_store(remote, settings.remote)
     git, lock = open_clone(cache, origin)
     cluster = {"kubeconfig": args.kubeconfig, "context": args.context}
-    with lock, open_executor(settings, remote, cache, say=say, **cluster) as executor:
+    with lock, open_executor(settings, remote, cache, origin=origin, say=say, **cluster) as executor:
         site = Site(git=git, store=store, executor=executor, origin=origin)
         controller = Controller(site, settings.controller, mailer=open_mailer(settings.mail), say=say)
         say(f"watching {site.repository}, data in {site.owner[0]}")

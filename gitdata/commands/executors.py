@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitdata.backends.builders import LocalBuilder
+from gitdata.backends.git_records import hide_password
 from gitdata.backends.stores import open_store
 from gitdata.controller.config import Settings
 from gitdata.errors import InvalidInputError
@@ -22,10 +23,21 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_executor(
-    settings: Settings, remote: str, cache: Path, *, say: Callable[[str], None], kubeconfig: str = "", context: str = ""
+    settings: Settings,
+    remote: str,
+    cache: Path,
+    *,
+    origin: str,
+    say: Callable[[str], None],
+    kubeconfig: str = "",
+    context: str = "",
 ) -> Iterator[Executor]:
-    """The executor that ``[executor]`` names. remote: URL of the store. Raises InvalidInputError, MachineError."""
+    """The executor that ``[executor]`` names. remote: URL of the store, origin: of the git repository.
+
+    Raises InvalidInputError, MachineError.
+    """
     if settings.executor.kind == "kubernetes":
+        settings = replace(settings, kubernetes=replace(settings.kubernetes, repository=hide_password(origin)))
         with _kubernetes(settings, remote, cache, say, kubeconfig, context) as made:
             yield made
         return

@@ -29,7 +29,7 @@ _LEAST = {  # where 0 would not do
     ("images", "at_once"): 1,
     ("images", "build_seconds"): 1,
 }
-_NOT_OF_THE_FILE = frozenset({"store_url", "store_options", "zone"})  # the data remote says them
+_NOT_OF_THE_FILE = frozenset({"store_url", "store_options", "zone", "repository"})  # the command says them
 _PLURAL = {str: "strings", int: "numbers", dict: "tables"}
 _CHOICES = {
     ("controller", "on_supersede"): ("finish", "cancel"),

@@ -298,7 +298,7 @@ class Controller:
         ours = {memory.commit for memory in self.branches.values() if memory.commit}
         anothers = cache(lambda commit: self._is_anothers(commit, tips))
         for name, status in self.site.executor.jobs().items():
-            if name not in unwanted or (status.state == "succeeded" and busy):
+            if name not in unwanted or (status.state == "succeeded" and busy) or self.site.executor.is_foreign(name):
                 continue
             commit = self.site.executor.commit(name)
             if anothers(commit) or (commit in ours and name not in self._wanted and status.state in _ALIVE):

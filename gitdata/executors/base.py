@@ -104,6 +104,9 @@ class Executor(Protocol):
     def commit(self, name: str) -> str:
         """For which commit a job was started that another controller may have started; "" for any other."""
 
+    def is_foreign(self, name: str) -> bool:
+        """Whether a job was started for another repository with the same remote, which is to end it."""
+
     def cancel(self, name: str) -> None:
         """End a job and all it started; its status becomes failed. Unknown or ended ones are no error."""
 

@@ -22,7 +22,7 @@ from gitdata.errors import BusyError, ConflictError, GitdataError, InvalidInputE
 from gitdata.executors.base import Job, Progress, workers_on
 from gitdata.executors.kubernetes_images import Image, Images, failure
 from gitdata.executors.kubernetes_look import Lookout
-from gitdata.executors.kubernetes_manifest import COMMIT, FORGOTTEN, STORE, ZONE, manifest
+from gitdata.executors.kubernetes_manifest import COMMIT, FORGOTTEN, REPOSITORY, STORE, ZONE, manifest
 from gitdata.executors.kubernetes_nodes import Nodes, to_stderr
 from gitdata.executors.kubernetes_settings import KubernetesSettings
 from gitdata.executors.kubernetes_stage import check_stage, node_selector, tolerations
@@ -165,8 +165,15 @@ class KubernetesExecutor:
         return {**found, **self._images.all_waiting(), **self._look.ended}
 
     def commit(self, name: str) -> str:
+        return self._note(name, COMMIT)
+
+    def is_foreign(self, name: str) -> bool:
+        # One that does not say so may be of an older version of ours.
+        return self._note(name, REPOSITORY) not in ("", self._settings.repository_id)
+
+    def _note(self, name: str, note: str) -> str:
         job = self._look.jobs().get(name)
-        return "" if job is None else str((job["metadata"].get("annotations") or {}).get(COMMIT, ""))
+        return "" if job is None else str((job["metadata"].get("annotations") or {}).get(note, ""))
 
     def cancel(self, name: str) -> None:
         cancelled = JobStatus("failed", "cancelled", infrastructure=True)

@@ -29,6 +29,7 @@ QUEUE = "kueue.x-k8s.io/queue-name"
 DATUMS, SHARDS, PLAN, STORE, ZONE = (f"gitdata.dev/{name}" for name in ("datums", "shards", "plan", "store", "zone"))
 FORGOTTEN = "gitdata.dev/forgotten"  # a Job whose results are published
 COMMIT, ENVIRONMENT, IMAGE, TIMEOUT = (f"gitdata.dev/{name}" for name in ("commit", "environment", "image", "timeout"))
+REPOSITORY = "gitdata.dev/repository"
 
 FAILED_FOR_GOOD = 1  # the launcher's word: every datum was tried to its end, and one failed
 BACKOFF_PER_INDEX = 2
@@ -52,6 +53,7 @@ def _notes(job: Job, settings: KubernetesSettings) -> dict[str, str]:
         STORE: settings.store_url,
         TIMEOUT: str(job.stage.job_timeout_ms),
         ZONE: job.zone,
+        **({REPOSITORY: settings.repository_id} if settings.repository else {}),
     }
 
 

@@ -17,6 +17,7 @@ _OWN = "gitdata-"  # what names of the system's Secrets begin with
 class KubernetesSettings:
     """Nothing of a commit is in here; every default is safe.
 
+    repository: for which git repository jobs are started, its URL without credentials, "" where nobody says.
     worker_image: by digest. store_secret: the Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and perhaps
     AWS_SESSION_TOKEN. secrets: those that stages may name. user: who runs pods (uid, gid). allow_root: whether a stage
     may ask to be root, if the namespace allows it too.
@@ -39,6 +40,7 @@ class KubernetesSettings:
     store_options: Mapping[str, str] = field(default_factory=dict)
     store_secret: str = "gitdata-store"
     zone: str = "main"
+    repository: str = ""
     service_account: str = ""
     pull_secrets: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
@@ -85,3 +87,9 @@ class KubernetesSettings:
         """Whose jobs these are: one remote's trust zone. A controller lists and cancels no others."""
         whose = {"v": 1, "kind": "owner", "remote": self.store_url, "zone": self.zone}
         return sha256(canonical(whose))[:40]
+
+    @property
+    def repository_id(self) -> str:
+        """What jobs of one repository have in common, and those of its forks with the same remote have not."""
+        url = self.repository.rstrip("/").removesuffix(".git")
+        return sha256(canonical({"v": 1, "kind": "repository", "url": url}))[:40] if url else ""

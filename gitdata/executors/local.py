@@ -123,6 +123,9 @@ class LocalExecutor:
     def commit(self, name: str) -> str:
         return ""  # nobody else starts jobs of this process
 
+    def is_foreign(self, name: str) -> bool:
+        return False
+
     def cancel(self, name: str) -> None:
         found = self._jobs.get(name)
         if found is not None:

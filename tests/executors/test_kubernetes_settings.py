@@ -37,3 +37,10 @@ def test_what_is_about_images_has_one_place(tmp_path: Path, key: str) -> None:
 
 def test_others_can() -> None:
     assert KubernetesSettings(secrets=("mine", "gitdata2")).secrets == ("mine", "gitdata2")
+
+
+def test_a_repository_is_known_by_its_url() -> None:
+    url = "https://git.example/team/data"
+    one, same, fork = (KubernetesSettings(repository=f"{url}{end}").repository_id for end in ("", ".git/", "-fork"))
+    assert one == same != fork
+    assert KubernetesSettings().repository_id == ""

@@ -180,6 +180,30 @@ def test_two_controllers_with_different_commits_in_progress(lab: ClusterLab) -> 
     assert lab.records("failed") == []
 
 
+def test_two_repositories_with_one_remote(lab: ClusterLab, pushed: str, launcher: Path) -> None:
+    """A fork shares the Jobs that it wants too, and ends none of those that it does not."""
+    (lab.root / "fork").mkdir()
+    fork = ClusterLab.on(lab.cluster, lab.namespace, lab.root / "fork", lab.s3, launcher)
+    with lab.serving():
+        lab.holding(2)
+        lab.work.git("push", "--quiet", str(fork.origin.path), "+HEAD:refs/heads/main")
+        with fork.serving():
+            fork.wait("its first words", lambda: fork.log)
+            time.sleep(3)
+            fork.work.write("in/c", "three")
+            fork.held(script="cat /pfs/in/* > /pfs/out/all")
+            newer = fork.push("other work", force=True)
+            lab.holding(3)
+            time.sleep(3)
+            lab.gate.touch()
+            lab.published(pushed)
+            fork.published(newer)
+            lab.tidy()
+    assert not [line for line in [*lab.log, *fork.log] if line.startswith("cancel")], [*lab.log, *fork.log]
+    assert sorted(Counter(lab.begun()).values()) == [1, 1, 1]
+    assert lab.records("failed") == []
+
+
 def test_a_force_push_during_a_run(lab: ClusterLab, pushed: str) -> None:
     with lab.serving():
         lab.holding(2)

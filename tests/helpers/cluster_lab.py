@@ -119,10 +119,11 @@ class ClusterLab(Lab):
         self, settings: ControllerSettings = SETTINGS, *, mailer: Mailer | None = None, cores: int = 2
     ) -> Iterator[Controller]:
         """A controller in this process, with a clone and an executor of its own."""
-        executor = KubernetesExecutor(
-            replace(self.settings, store_url=self.url, store_options=self.remote), kubeconfig=str(self.kubeconfig)
-        )
         origin = str(self.root / "origin.git")
+        executor = KubernetesExecutor(
+            replace(self.settings, store_url=self.url, store_options=self.remote, repository=origin),
+            kubeconfig=str(self.kubeconfig),
+        )
         git, lock = open_clone(self.root / "cache", origin)
         site = Site(git=git, store=open_store(self.url, self.remote), executor=executor, origin=origin)
         with lock:
