@@ -88,10 +88,11 @@ class KubernetesExecutor:
         if image is not None:
             try:
                 self._create(job, image)
-            except KubeError as error:
-                if not error.transient or error.status != 403:
+            except GitdataError as error:
+                if not error.transient or (isinstance(error, KubeError) and not error.status):
                     raise
-                # The quota is full, perhaps of what another branch has to publish first: nobody waits for this one.
+                # A quota that is full, perhaps of what another branch has to publish first, a webhook that is away, an
+                # older Job that is still being deleted: what concerns this Job alone keeps nobody else waiting.
                 self._images.begin(job, git, self._prepared, error.message)
         elif job.name in self._look.jobs():  # it has what it runs, whatever became of its image
             self._look.put(self._adopt(job))

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from gitdata.controller.config import ControllerSettings
 from helpers.cluster_lab import ClusterLab
+from helpers.lab import SETTINGS, faster
 from helpers.proxy import Fault, Proxy, Request, Rule, misbehaving
 
 pytestmark = pytest.mark.cluster
@@ -56,12 +58,12 @@ def test_the_api_server_hangs(lab: ClusterLab, right: Right) -> None:
 
 
 @contextmanager
-def faulty(lab: ClusterLab, rule: Rule) -> Iterator[Proxy]:
+def faulty(lab: ClusterLab, rule: Rule | None, settings: ControllerSettings = SETTINGS) -> Iterator[Proxy]:
     """A controller works behind a proxy with this rule."""
     with misbehaving(lab.cluster.plane.url, lab.cluster.plane.credentials.folder / "ca.crt") as proxy:
         proxy.rule = rule
         lab.through(proxy.url)
-        with lab.serving():
+        with lab.serving(settings):
             yield proxy
 
 
@@ -106,6 +108,30 @@ def test_an_api_server_that_fails_for_longer_than_one_request(lab: ClusterLab, r
         right()
     assert [line for line in lab.log if "trying again" in line]
     assert len(lab.begun()) == 2
+
+
+def test_a_job_that_cannot_be_made_keeps_no_other_branch_waiting(lab: ClusterLab) -> None:
+    """A webhook for Jobs that is away is an error at each POST, while all else is answered."""
+
+    def away(request: Request) -> Fault | None:
+        return Fault(status=500) if request.method == "POST" and "/jobs" in request.path else None
+
+    lab.work.write("in/a", "one")
+    lab.held()
+    lab.push("stages", branch="z")
+    with faulty(lab, None, faster(branches=("a", "z"))) as proxy:
+        lab.holding(1)
+        before, proxy.rule = proxy.count("POST", "/jobs"), away
+        lab.held(script="cat /pfs/in/* > /pfs/out/all")
+        later = lab.push("other work", branch="a")
+        lab.wait("a refusal", lambda: proxy.count("POST", "/jobs") > before)
+        lab.gate.touch()
+        lab.wait("the outputs of z", lambda: lab.tip("z"))
+        proxy.rule = None
+        lab.published(later, "a")
+        lab.tidy()
+    assert len([record for record in lab.records("started") if record["branch"] == "a"]) == 1
+    assert lab.records("failed") == []
 
 
 def test_a_410(lab: ClusterLab, right: Right) -> None:
