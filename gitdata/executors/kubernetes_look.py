@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,7 @@ from gitdata.executors.kubernetes_status import (
     age,
     cut_off,
     ended,
+    has_run,
     needs_pods,
     over,
     starting,
@@ -58,6 +60,9 @@ class Lookout:
         self._kube, self._settings = kube, settings
         self._lock = threading.Lock()
         self._jobs: dict[str, Object] = {}
+        # The uids of those of which a pod was seen to run: an ended Job does not say so. Whoever was not here then
+        # takes its job_timeout for the cluster's fault, which costs no more than another attempt.
+        self._ran: set[str] = set()
         self._read: float | None = None  # on the monotonic clock
         self._took = 0.0
         self._rung = 0
@@ -109,6 +114,7 @@ class Lookout:
             self._failure = (time.monotonic(), RemoteError(error.message, hint=error.hint, transient=True))
             raise self._failure[1] from error
         self._jobs = {job["metadata"]["name"]: job for job in listed if "ttlSecondsAfterFinished" not in job["spec"]}
+        self._ran = {uid for job in listed if (uid := job["metadata"]["uid"]) in self._ran or has_run(job)}
         self.bell.keep(self._jobs)
         self._failure, self._rung, self._read = None, rung, time.monotonic()
         self._took = self._read - began
@@ -127,10 +133,10 @@ class Lookout:
         news = 0 < len(left) <= _FEW
         if terminal(job):
             if not needs_pods(job):
-                return ended(job, ()) or _alive(job)
+                return self._ended(job, ()) or _alive(job)
             due = last is None or last.status.state not in ("succeeded", "failed")
         elif not needs_pods(job) and not news:
-            return ended(job, ()) or _alive(job)
+            return self._ended(job, ()) or _alive(job)
         else:
             due = last is None or self._is_due(last, news=news)
         if due:
@@ -140,6 +146,9 @@ class Lookout:
             last = self._looks[name] = _Look(now, now - began, rung, job["metadata"].get("uid", ""), status)
         assert last is not None
         return self.ended.get(name, last.status)
+
+    def _ended(self, job: Object, pods: Iterable[Object]) -> JobStatus | None:
+        return ended(job, pods, ran=job["metadata"].get("uid", "") in self._ran)
 
     def _is_due(self, last: _Look, *, news: bool) -> bool:
         since = time.monotonic() - last.at
@@ -158,7 +167,7 @@ class Lookout:
         if not terminal(job) and age(job, now) < min(_STARTING_SECONDS, self._settings.stuck_seconds):
             return _alive(job)
         pods = self._kube.find("pods", labels=f"{OF_JOB}={name}")
-        done = ended(job, pods)
+        done = self._ended(job, pods)
         if done is not None:
             return done
         found = cut_off(pods, self._settings, now)

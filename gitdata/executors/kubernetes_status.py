@@ -67,24 +67,33 @@ def needs_pods(job: Object) -> bool:
     )
 
 
-def ended(job: Object, pods: Iterable[Object]) -> JobStatus | None:
-    """The status of a Job that has ended, None while it has not."""
+def has_run(job: Object) -> bool:
+    """Whether a pod of a Job is seen to run, or has. What failed is no sign: pods that never ran are counted too."""
+    status = job.get("status") or {}
+    return any(status.get(name) for name in ("ready", "succeeded", "completedIndexes", "failedIndexes"))
+
+
+def ended(job: Object, pods: Iterable[Object], *, ran: bool = True) -> JobStatus | None:
+    """The status of a Job that has ended, None while it has not. ran: whether any pod of it was ever seen to run."""
     for condition in _conditions(job):
         if condition["status"] != "True":
             continue
         if condition["type"] == "Complete":
             return JobStatus("succeeded", restarts=_restarts(job))
         if condition["type"] == "Failed":
-            return _failed(job, condition, list(pods))
+            return _failed(job, condition, list(pods), ran=ran)
     if job["metadata"].get("deletionTimestamp"):
         return JobStatus("failed", "the Job was deleted", infrastructure=True)
     return None
 
 
-def _failed(job: Object, condition: Object, pods: list[Object]) -> JobStatus:
+def _failed(job: Object, condition: Object, pods: list[Object], *, ran: bool) -> JobStatus:
     reason, restarts = condition.get("reason", ""), _restarts(job)
     if reason == "DeadlineExceeded":
         limit = int(job["metadata"].get("annotations", {}).get(TIMEOUT, 0)) / 1000
+        if not ran:  # the cluster was full, or had no image: nobody's command took too long
+            words = f"no pod of the job began within job_timeout ({limit:g} s)"
+            return JobStatus("failed", words, infrastructure=True, restarts=restarts)
         return JobStatus("failed", f"the job was ended after job_timeout ({limit:g} s)", restarts=restarts)
     if reason == "FailedIndexes":
         wanted = set(indexes(job["status"].get("failedIndexes", "")))

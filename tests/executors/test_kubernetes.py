@@ -216,11 +216,19 @@ def test_a_pod_that_is_not_admitted(make: Make, git: Git) -> None:
 
 
 def test_a_job_that_takes_too_long(make: Make, git: Git) -> None:
-    executor = make("hang", stuck_seconds=9)
+    executor = make("hang", stuck_seconds=30)
+    job = manifests.job(replace(manifests.PLAIN, job_timeout_ms=4500), datums=1)
+    executor.start(job, git)
+    status = wait(executor, job.name)
+    assert (status.infrastructure, "ended after job_timeout (4.5 s)" in status.message) == (False, True)
+
+
+def test_a_job_that_waits_too_long_is_not_its_commands_fault(make: Make, git: Git) -> None:
+    executor = make(node_selector={"there": "is-none"}, stuck_seconds=30)
     job = manifests.job(replace(manifests.PLAIN, job_timeout_ms=1500), datums=1)
     executor.start(job, git)
     status = wait(executor, job.name)
-    assert (status.infrastructure, "job_timeout (1.5 s)" in status.message) == (False, True)
+    assert (status.infrastructure, "no pod of the job began" in status.message) == (True, True)
 
 
 def test_a_queue_lets_jobs_wait(make: Make, git: Git, control_cluster: testbed.Cluster, namespace: str) -> None:

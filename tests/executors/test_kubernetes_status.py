@@ -65,6 +65,9 @@ def test_other_ends() -> None:
     late = ended(job("Failed", "DeadlineExceeded"), ())
     assert late is not None
     assert (late.infrastructure, "job_timeout" in late.message) == (False, True)
+    full = ended(job("Failed", "DeadlineExceeded", failed=4), (), ran=False)
+    assert full is not None
+    assert (full.infrastructure, "no pod of the job began" in full.message) == (True, True)
     deleted = job()
     deleted["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert ended(deleted, ()) == JobStatus("failed", "the Job was deleted", infrastructure=True)
