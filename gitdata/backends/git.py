@@ -3,7 +3,8 @@
 Everything is plumbing with full ref names, ``-z`` output and a scrubbed environment: inherited ``GIT_DIR`` and friends
 (set inside hooks) never leak into a call on another repository. Two kinds of callers: a person's repository
 (``Git(path)``: their configuration and credentials count) and the controller's own bare clone (``Git(path,
-sealed=True)``: no hooks, no prompts, durable writes, only the transports that are allowed).
+sealed=True)``: no hooks, no prompts, durable writes, only the transports that are allowed, and no waiting for an http
+or ssh server that says nothing).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ MOST_LISTED, MOST_OF_ONE = 128 << 20, 128 << 20  # bytes: names of files, one fi
 _AT_ONCE = 16 << 20
 _MOST_KNOWN = 4096
 _NO_DATA = "keep data in the data remote, not in git"
+SILENCE = 120  # seconds; a server that works on an answer says so every five
 
 # Variables that tie git to a repository, an index or a configuration that is not the one we name.
 _REPOSITORY_VARIABLES = (
@@ -53,6 +55,11 @@ class GitError(GitdataError):
         self.stderr = stderr
 
 
+def ssh_limits(silence: int) -> str:
+    """Options with which ssh gives up a server that says nothing for about so many seconds."""
+    return f"-o ConnectTimeout={silence} -o ServerAliveInterval={max(1, silence // 4)} -o ServerAliveCountMax=4"
+
+
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The process environment without anything that ties git to a repository, with a fixed language."""
     env = {k: v for k, v in os.environ.items() if k not in _REPOSITORY_VARIABLES}
@@ -62,13 +69,19 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 class Git:
-    """One repository. ``path``: the working tree, any folder in it, or a bare repository."""
+    """One repository. ``path``: the working tree, any folder in it, or a bare repository.
 
-    def __init__(self, path: Path, *, sealed: bool = False, index: Path | None = None) -> None:
+    silence: seconds without a word after which a sealed one gives up a server.
+    """
+
+    def __init__(self, path: Path, *, sealed: bool = False, index: Path | None = None, silence: int = SILENCE) -> None:
         self.path = path
-        self._config: tuple[str, ...] = _SEALED if sealed else ()
+        self._config: tuple[str, ...] = ()
+        self._ssh: str | None = None if sealed else ""  # None: not asked yet whether the user says how to call it
+        self._silence = silence
         extra: dict[str, str] = {}
         if sealed:
+            self._config = (*_SEALED, "-c", "http.lowSpeedLimit=1", "-c", f"http.lowSpeedTime={silence}")
             extra = {
                 "GIT_CONFIG_NOSYSTEM": "1",
                 "GIT_ALLOW_PROTOCOL": os.environ.get("GITDATA_GIT_PROTOCOLS", "file:https:ssh:git:http"),
@@ -291,8 +304,15 @@ class Git:
         named = (line[5:].partition("\t") for line in lines if line.startswith("ref: "))
         return parse_refs(lines), next((ref for ref, _, name in named if name == "HEAD"), "")
 
+    def _to_remote(self, *args: str) -> subprocess.CompletedProcess[bytes]:
+        """As ``call``, for what speaks to a server."""
+        if self._ssh is None:
+            own = {"GIT_SSH", "GIT_SSH_COMMAND"} & self._env.keys() or self.config("core.sshCommand")
+            self._ssh = "" if own else f"ssh {ssh_limits(self._silence)}"
+        return self.call(*args, env={"GIT_SSH_COMMAND": self._ssh} if self._ssh else None)
+
     def _ask_remote(self, url: str, option: str, *patterns: str) -> list[str]:
-        done = self.call("ls-remote", "--quiet", option, "--", url, *patterns)
+        done = self._to_remote("ls-remote", "--quiet", option, "--", url, *patterns)
         if done.returncode != 0:
             raise _remote_error("read", url, done.stderr)
         return done.stdout.decode(errors="surrogateescape").splitlines()
@@ -300,7 +320,7 @@ class Git:
     def fetch(self, url: str, *refspecs: str, prune: bool = False) -> None:
         """Fetch exactly these refspecs; with ``prune`` drop what is gone. Raises RemoteError (transient)."""
         options = ["--quiet", "--no-tags", "--no-write-fetch-head", *(["--prune"] if prune else [])]
-        done = self.call("fetch", *options, "--end-of-options", url, *refspecs)
+        done = self._to_remote("fetch", *options, "--end-of-options", url, *refspecs)
         if done.returncode != 0:
             raise _remote_error("fetch from", url, done.stderr)
 
@@ -314,7 +334,9 @@ class Git:
         """
         leases = [f"--force-with-lease={ref}:{sha}" for ref, sha in expect.items()]
         specs = [f"{sha or ''}:{ref}" for ref, sha in updates.items()]
-        done = self.call("push", "--atomic", "--porcelain", "--no-verify", *leases, "--end-of-options", url, *specs)
+        done = self._to_remote(
+            "push", "--atomic", "--porcelain", "--no-verify", *leases, "--end-of-options", url, *specs
+        )
         if done.returncode == 0:
             return PushResult(True)
         rejected = [line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith("!")]
@@ -324,7 +346,9 @@ class Git:
 
 
 def _remote_error(verb: str, url: str, stderr: bytes) -> RemoteError:
-    said = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
-    fatal = [line for line in said if line.startswith("fatal:")] or said or ["no answer"]
-    said_first = hide_password(fatal[0].removeprefix("fatal: "))
-    return RemoteError(f"cannot {verb} {hide_password(url)}: {said_first}", transient=True)
+    said = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()] or ["no answer"]
+    at = next((number for number, line in enumerate(said) if line.startswith("fatal:")), 0)
+    if said[at].startswith("fatal: Could not read from remote"):
+        at = max(0, at - 1)  # what ssh said, which is the cause
+    cause = hide_password(said[at].removeprefix("fatal: "))
+    return RemoteError(f"cannot {verb} {hide_password(url)}: {cause}", transient=True)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from gitdata.backends.git import SILENCE, ssh_limits
 from gitdata.backends.git_records import hide_password
 from gitdata.backends.registry import read_logins
 from gitdata.backends.s3config import S3Settings, s3_settings
@@ -94,7 +95,7 @@ def _ssh(url: str, key: Path | None, known_hosts: Path | None) -> dict[str, str]
     if _has_passphrase(text):
         raise InvalidInputError(f"{key}: the key has a passphrase, which a pod cannot type", hint="use a deploy key")
     options = f"-i {_AT}/key -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o BatchMode=yes"
-    command = f"ssh -F /dev/null {options} -o UserKnownHostsFile={_AT}/known_hosts"
+    command = f"ssh -F /dev/null {options} -o UserKnownHostsFile={_AT}/known_hosts {ssh_limits(SILENCE)}"
     return {
         "gitconfig": f"[core]\n\tsshCommand = {command}\n",
         "key": text if text.endswith("\n") else text + "\n",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from gitdata.backends.git import Git, GitError
 from gitdata.backends.git_records import hide_password, is_safe_ref
+from gitdata.errors import RemoteError
 from helpers.machine import Repo
 
 
@@ -49,3 +52,12 @@ def test_a_ref_that_is_no_text_is_not_safe() -> None:
 def test_an_error_names_the_verb(repo: Repo) -> None:
     with pytest.raises(GitError, match=r"^git ls-tree: "):
         Git(repo.path).ls_tree("nothing")
+
+
+@pytest.mark.parametrize(("scheme", "words"), [("http", "the last 1 seconds"), ("ssh", "timed out")])
+def test_a_controller_does_not_wait_for_a_server_that_says_nothing(repo: Repo, scheme: str, words: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/p.git"
+        with pytest.raises(RemoteError, match=f"cannot read {url}: .*{words}") as caught:
+            Git(repo.path, sealed=True, silence=1).ls_remote(url)
+    assert caught.value.transient

@@ -89,6 +89,7 @@ def test_a_key_for_ssh_needs_the_servers_key(tmp_path: Path, url: str) -> None:
     said = subprocess.run(["git", "config", "core.sshCommand"], env=env, capture_output=True, text=True, check=True)
     assert f"-i {pod}/key" in said.stdout
     assert "StrictHostKeyChecking=yes" in said.stdout
+    assert "ServerAliveInterval=" in said.stdout
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "pem"])
