@@ -16,6 +16,7 @@ from pathlib import Path
 from gitdata.commands.ls import open_view
 from gitdata.commands.progress import Progress
 from gitdata.commands.terminal import say
+from gitdata.data.ignore import exclude_scratch
 from gitdata.data.materialize import write_file, write_listing
 from gitdata.data.repository import Repository
 from gitdata.errors import ConflictError, UsageError
@@ -37,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConflictError(f"{dest} exists", hint="choose another place with -o, or remove it")
     with Progress("fetching") as show:
         listing, texts, folder = view.contents(path, show)
+
+    exclude_scratch(repo.common_dir)
 
     def source(oid: str) -> Iterable[bytes]:
         return (texts[oid],) if oid in texts else repo.cache.stream(oid)

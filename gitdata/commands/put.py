@@ -21,6 +21,7 @@ from gitdata.commands.add import as_json, report
 from gitdata.commands.terminal import print_json
 from gitdata.data.place import place, read_file
 from gitdata.data.repository import Repository
+from gitdata.data.scratch import sweep
 from gitdata.data.track import add, check_new, stage, targets
 from gitdata.data.tree import scan
 from gitdata.data.workspace import Workspace
@@ -66,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
         if inside and not inside.out.is_dir and item.path != inside.path:
             raise InvalidInputError(f"{inside.path} is a single file, not a data folder")
     with repo.lock():
+        for folder in {(repo.root / item.path).parent for item in items}:
+            sweep(folder)
         for item in items:
             place(repo.root, item.path, item.pieces, executable=item.executable)
         done = [add(space, path, known.get(path)) for path in targets(space, [output])]

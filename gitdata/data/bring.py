@@ -7,8 +7,6 @@ in the cache, verified, before its first file changes. It must never overwrite w
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import stat
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -18,8 +16,9 @@ from typing import Literal, TypeAlias
 
 from gitdata.data.base import load_bringing, mark_bringing
 from gitdata.data.hashing import Digest
-from gitdata.data.ignore import exclude_privately
+from gitdata.data.ignore import exclude_output, exclude_scratch
 from gitdata.data.materialize import write_file, write_listing
+from gitdata.data.scratch import delete, scratch_name, sweep
 from gitdata.data.threeway import compare
 from gitdata.data.transfer import Progress, pull_objects
 from gitdata.data.workspace import Held, Tracked, Workspace
@@ -67,6 +66,10 @@ def bring(
 
 def _bring_all(space: Workspace, todo: list[tuple[Tracked, Held | None]], progress: Progress | None) -> list[Brought]:
     done = []
+    if todo:
+        exclude_scratch(space.repo.common_dir)
+    for folder in {(space.repo.root / one.path).parent for one, _ in todo}:
+        sweep(folder)
     for one, held in todo:
         try:
             ensure_cached(space, [one.out.oid], progress)
@@ -78,7 +81,7 @@ def _bring_all(space: Workspace, todo: list[tuple[Tracked, Held | None]], progre
         space.set_base(one.path, one.out.oid)
         mark_bringing(space.folder, one.path, None, None)
         if one.generated:
-            exclude_privately(space.git, space.repo.root, one.path)
+            exclude_output(space.git, space.repo.common_dir, one.path)
         done.append(Brought(one.path, "written"))
     return done
 
@@ -123,7 +126,7 @@ def _write(space: Workspace, one: Tracked, held: Held | None) -> None:
             aside.rename(dest)
         raise
     if aside is not None:
-        _delete(aside)
+        delete(aside)
 
 
 def _move_aside(dest: Path, is_dir: bool) -> Path | None:
@@ -134,16 +137,9 @@ def _move_aside(dest: Path, is_dir: bool) -> Path | None:
         return None
     if stat.S_ISDIR(found.st_mode) == is_dir:
         return None
-    aside = dest.with_name(f".{secrets.token_hex(8)}.gitdata-tmp")
+    aside = dest.with_name(scratch_name())
     dest.rename(aside)
     return aside
-
-
-def _delete(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
 
 
 def _remember(space: Workspace, path: str, listing: Listing, old: Listing) -> None:

@@ -7,11 +7,11 @@ the new file takes the name.
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from pathlib import Path
 
 from gitdata.backends.local import sync_folder, write_all
+from gitdata.data.scratch import claim, scratch_name
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -20,9 +20,10 @@ def write_whole(path: Path, data: bytes) -> None:
         mode = stat.S_IMODE(path.lstat().st_mode) if not path.is_symlink() else None
     except FileNotFoundError:
         mode = None
-    scratch = path.with_name(f".{secrets.token_hex(8)}.gitdata-tmp")
+    scratch = path.with_name(scratch_name())
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
+        claim(descriptor)
         write_all(descriptor, data)
         if mode is not None:
             os.fchmod(descriptor, mode)

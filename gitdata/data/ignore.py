@@ -6,12 +6,14 @@ is the same syntax: no second reading of the rules exists here.
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from pathlib import Path
 
 from gitdata.backends.git import Git
 from gitdata.data.files import append_line
+from gitdata.data.scratch import IGNORE_LINE
 from gitdata.data.tree import Ignored
 from gitdata.errors import InvalidInputError
 
@@ -72,12 +74,22 @@ def keep_out_of_git(git: Git, root: Path, path: str) -> str | None:
     return file
 
 
-def exclude_privately(git: Git, root: Path, path: str) -> None:
+def exclude_output(git: Git, common_dir: Path, path: str) -> None:
     """Ignore a stage's output in this clone alone: source branches have no line for it."""
     if not git_ignores(git, path):
-        file = root / git.text("rev-parse", "--git-path", "info/exclude")
+        _exclude(common_dir, ignore_line(path))
+
+
+def exclude_scratch(common_dir: Path) -> None:
+    """Have git leave out what a killed process leaves half-written. To be called before anything large is written."""
+    _exclude(common_dir, IGNORE_LINE)
+
+
+def _exclude(common_dir: Path, line: str) -> None:
+    file = common_dir / "info/exclude"
+    if not file.exists() or os.fsencode(line) not in file.read_bytes().split(b"\n"):
         file.parent.mkdir(parents=True, exist_ok=True)
-        append_line(file, "/" + _SPECIAL.sub(r"\\\g<0>", path))
+        append_line(file, line)
 
 
 def ignore_line(name: str) -> str:

@@ -16,6 +16,7 @@ from typing import TypeAlias
 from gitdata.backends.local import write_all
 from gitdata.data.folders import FOLDER, Folders, exists, opened, remove
 from gitdata.data.hashing import Digest, Hasher
+from gitdata.data.scratch import claim, is_scratch, scratch_name
 from gitdata.errors import ConflictError, MissingDataError
 from gitdata.formats.dvcdir import check_paths
 from gitdata.model import Entry, Listing
@@ -41,11 +42,12 @@ def write_listing(
     with opened(dest.parent, within) as parent:
         if old is None and exists(parent, dest.name):
             raise ConflictError(f"{dest} exists", hint="move it away, or choose another place")
-        scratch = f".{os.urandom(8).hex()}.gitdata-tmp"
+        scratch = scratch_name()
         os.mkdir(scratch, 0o777, dir_fd=parent)
         try:
             staging = os.open(scratch, FOLDER, dir_fd=parent)
             try:
+                claim(staging)
                 written = _stage(staging, todo, source, fresh=old is None)
                 if old is not None:
                     gone = sorted(before.keys() - {entry.path for entry in listing})
@@ -65,7 +67,7 @@ def write_file(entry: Entry, source: Source, dest: Path, *, replace: bool = Fals
     with opened(dest.parent, within) as parent:
         if not replace and exists(parent, dest.name):
             raise ConflictError(f"{dest} exists", hint="move it away, or choose another place")
-        scratch = f".{os.urandom(8).hex()}.gitdata-tmp"
+        scratch = scratch_name()
         try:
             digest = _write(parent, scratch, entry, source)
             os.rename(scratch, dest.name, src_dir_fd=parent, dst_dir_fd=parent)
@@ -146,6 +148,8 @@ def _write(folder: int, name: str, entry: Entry, source: Source) -> Digest:
     hasher = Hasher()
     descriptor = os.open(name, _NEW, 0o777 if entry.exec else 0o666, dir_fd=folder)
     try:
+        if is_scratch(name):
+            claim(descriptor)
         for piece in source(entry.oid):
             hasher.update(piece)
             write_all(descriptor, piece)

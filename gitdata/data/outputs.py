@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 from gitdata.data.files import write_whole
+from gitdata.data.ignore import exclude_output, exclude_scratch
 from gitdata.data.materialize import write_listing
 from gitdata.data.repository import Repository
 from gitdata.errors import ConflictError
@@ -23,18 +24,9 @@ def bring_output(repository: Repository, stage: str, oid: str, listing: Listing)
         raise ConflictError(
             f"{stage}/ exists and is not an output", hint="move it away, or use `gitdata run --no-checkout`"
         )
-    _ignore(repository, stage)
+    exclude_output(repository.git, repository.common_dir, stage)
+    exclude_scratch(repository.common_dir)
     old = repository.cache.listing(made[stage]) if dest.exists() and made[stage] != oid else None
     if not dest.exists() or old is not None:
         write_listing(listing, repository.cache.stream, dest, old=old)
     write_whole(state, json.dumps({**made, stage: oid}, sort_keys=True).encode())
-
-
-def _ignore(repository: Repository, stage: str) -> None:
-    """Outputs are ignored through this clone's own exclude file: the source branch does not change."""
-    file = repository.common_dir / "info" / "exclude"
-    lines = file.read_text(errors="surrogateescape").splitlines() if file.exists() else []
-    if f"/{stage}" not in lines:
-        file.parent.mkdir(exist_ok=True)
-        text = "".join(f"{line}\n" for line in [*lines, f"/{stage}"])
-        write_whole(file, text.encode(errors="surrogateescape"))

@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gitdata.backends.local import write_all
-from gitdata.data.folders import opened
+from gitdata.data.folders import opened, remove
 from gitdata.data.hashing import CHUNK
+from gitdata.data.scratch import scratch_name
 from gitdata.errors import ConflictError
 from gitdata.formats.dvcdir import check_relpath
 
@@ -54,12 +55,24 @@ def _move(root: Path, scratch: Path, dest: Path) -> None:
             if error.errno != errno.EXDEV:
                 raise
             # The data lies on another filesystem than .dvc/tmp: copy beside the place, then rename there.
-            near = f".{scratch.name}.gitdata-tmp"
-            made = os.open(near, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666, dir_fd=parent)
-            with os.fdopen(made, "wb") as target, scratch.open("rb") as source:
-                shutil.copyfileobj(source, target)
-            os.rename(near, dest.name, src_dir_fd=parent, dst_dir_fd=parent)
+            near = scratch_name()
+            try:
+                _copy(scratch, parent, near)
+                os.rename(near, dest.name, src_dir_fd=parent, dst_dir_fd=parent)
+            finally:
+                remove(parent, near)
         os.fsync(parent)
+
+
+def _copy(source: Path, parent: int, name: str) -> None:
+    made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=parent)
+    try:
+        for piece in read_file(source):
+            write_all(made, piece)
+        os.fchmod(made, stat.S_IMODE(source.stat().st_mode))
+        os.fsync(made)
+    finally:
+        os.close(made)
 
 
 def read_file(path: Path) -> Iterator[bytes]:

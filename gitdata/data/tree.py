@@ -1,8 +1,8 @@
 """What a data folder holds: a walk over it, by the rules by which DVC decides what belongs to it.
 
 Called by add, put, status and the hooks. Reads only; hashes only what the stat index does not know. Symlinks to files
-are followed, to folders skipped, empty folders and a repository's own files left out; what cannot be versioned
-faithfully is refused by name.
+are followed, to folders skipped; empty folders, a repository's own files and what a kill left half-written are left
+out; what cannot be versioned faithfully is refused by name.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from gitdata.data.scratch import is_scratch
 from gitdata.data.statindex import StatIndex
 from gitdata.errors import InvalidInputError, MissingDataError
 from gitdata.formats.dvcdir import check_relpath
@@ -90,6 +91,8 @@ def _scan_one(
                         f"{folder}: holds a DVC repository of its own, which DVC leaves out of the data",
                         hint=f"move it away, or remove {name}",
                     )
+                continue
+            if is_scratch(entry.name):
                 continue
             if ignored is not None and ignored(name, entry.is_dir(follow_symlinks=False)):
                 continue

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -201,6 +204,24 @@ def test_put_of_every_kind(data: Repo, gitdata: Program, tmp_path: Path) -> None
     assert (data.path / "fresh/sub/x.jpg").read_text() == "x"
     assert gitdata.json("status")["clean"]
     assert not list((data.path / ".dvc/tmp").glob("put-*"))
+
+
+def test_a_killed_checkout_leaves_nothing_that_git_adds(data: Repo, gitdata: Program) -> None:
+    data.write("images/large", "x" * 100_000)
+    gitdata("add", "images")
+    data.commit("data")
+    shutil.rmtree(data.path / "images")
+    words = (  # ended by the kernel in the middle of a write
+        "from resource import *; from signal import *; from gitdata.cli import main; signal(SIGXFSZ, SIG_DFL); "
+        "setrlimit(RLIMIT_CORE, (0, 0)); setrlimit(RLIMIT_FSIZE, (50_000, 50_000)); main()"
+    )
+    killed = subprocess.run([sys.executable, "-c", words, "checkout"], cwd=data.path, check=False)
+    assert killed.returncode == -signal.SIGXFSZ
+    assert len(list(data.path.glob(".*.gitdata-tmp"))) == 1
+    data.git("add", "--all")
+    assert data.git("status", "--porcelain") == ""
+    gitdata("checkout")
+    assert list(data.path.glob(".*.gitdata-tmp")) == []
 
 
 def test_put_never_drops_what_is_not_here(shared: Repo, gitdata: Program, tmp_path: Path) -> None:
