@@ -72,7 +72,8 @@ def report(done: Sequence[Brought], *, changed_is_error: bool) -> int:
         error = missing[0].error
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         kind = type(error) if error else GitdataError
-        raise kind(f"{missing[0].path}: {missing[0].problem}{more}", hint=error.hint if error else "")
+        hints = dict.fromkeys(one.error.hint for one in missing if one.error and one.error.hint)
+        raise kind(f"{missing[0].path}: {missing[0].problem}{more}", hint=", ".join(list(hints)[:5]))
     if kept:
         names = ", ".join(one.path for one in kept)
         raise ConflictError(

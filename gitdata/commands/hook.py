@@ -83,7 +83,8 @@ def _after(repo: Repository, name: str, rest: list[str]) -> None:
         elif one.done == "kept":
             say(f"gitdata: {one.path} was changed here and is kept; `gitdata checkout --force {one.path}` takes git's")
         elif one.done == "missing":
-            say(f"gitdata: {one.path} was not brought: {one.problem}; `gitdata pull` tries again")
+            hint = (one.error and one.error.hint) or "`gitdata pull` tries again"
+            say(f"gitdata: {one.path} was not brought: {one.problem}; {hint}")
 
 
 def _changed_pointers(repo: Repository, old: str) -> set[str] | None:

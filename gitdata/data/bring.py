@@ -76,7 +76,7 @@ def _bring_all(space: Workspace, todo: list[tuple[Tracked, Held | None]], progre
             mark_bringing(space.folder, one.path, held.oid if held else None, one.out.oid)
             _write(space, one, held)
         except (MissingDataError, InvalidInputError) as error:
-            done.append(Brought(one.path, "missing", error.message, error))
+            done.append(_missing(one, error))
             continue
         space.set_base(one.path, one.out.oid)
         mark_bringing(space.folder, one.path, None, None)
@@ -84,6 +84,13 @@ def _bring_all(space: Workspace, todo: list[tuple[Tracked, Held | None]], progre
             exclude_output(space.git, space.repo.common_dir, one.path)
         done.append(Brought(one.path, "written"))
     return done
+
+
+def _missing(one: Tracked, error: GitdataError) -> Brought:
+    if one.imported and isinstance(error, MissingDataError):
+        message = "imported from another repository; nobody pushed it to this one's data remote"
+        error = MissingDataError(message, hint=f"`dvc pull {one.pointer}`")
+    return Brought(one.path, "missing", error.message, error)
 
 
 def _half_brought(space: Workspace, one: Tracked, held: Held | None) -> bool:

@@ -1,7 +1,8 @@
 """What a push must have on the data remote before its commits get there.
 
 Called by ``push`` and the pre-push hook. Data before refs: every object of every pointer that the pushed commits bring
-is on the remote when this returns. It must never let a push through whose data is in nobody else's reach.
+is on the remote when this returns, but for what `dvc import` brought from another repository: that goes along where it
+is here. It must never let a push through whose data is in nobody else's reach.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gitdata.backends.git_records import is_sha
+from gitdata.data.cache import Cache
 from gitdata.data.repository import Repository, pointers_at
 from gitdata.data.transfer import Progress, Transferred, push_objects, read_listing
 from gitdata.errors import MissingDataError
@@ -75,7 +77,9 @@ def send(repo: Repository, pointers: Iterable[tuple[str, Pointer]], progress: Pr
     wanted: dict[str, dict[str, str]] = {}
     for name, pointer in pointers:
         for out, extra in zip(pointer.outs, pointer.extras or ({},) * len(pointer.outs), strict=False):
-            if out.oid and not pointer.legacy and _is_pushed(extra):
+            if not out.oid or pointer.legacy or not _is_pushed(extra):
+                continue
+            if not pointer.imported or _is_here(repo.cache, out.oid):
                 place = str(extra.get("remote") or "")
                 wanted.setdefault(place, {})[out.oid] = output_path(name, pointer, out)
     moved = count = present = 0
@@ -87,6 +91,10 @@ def send(repo: Repository, pointers: Iterable[tuple[str, Pointer]], progress: Pr
 
 def _is_pushed(extra: Mapping[str, object]) -> bool:
     return extra.get("push") is not False and extra.get("cache") is not False
+
+
+def _is_here(cache: Cache, oid: str) -> bool:
+    return cache.has(oid) and (not oid.endswith(".dir") or all(cache.has(entry.oid) for entry in cache.listing(oid)))
 
 
 def _send_to(repo: Repository, place: str | None, paths: dict[str, str], progress: Progress | None) -> Transferred:

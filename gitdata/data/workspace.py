@@ -29,13 +29,17 @@ from gitdata.model import Entry, Listing, Output
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """An output as a pointer has it. path: in the repository. pointer: the ``.dvc`` file. out: as written there."""
+    """An output as a pointer has it. path: in the repository. pointer: the ``.dvc`` file. out: as written there.
+
+    imported: DVC brings it from another repository, it need not be on the data remote.
+    """
 
     path: str
     pointer: str
     out: Output
     generated: bool = False
     legacy: bool = False
+    imported: bool = False
 
     @property
     def watched(self) -> bool:
@@ -224,7 +228,7 @@ def outputs(pointers: dict[str, Pointer]) -> dict[str, Tracked]:
     for name, pointer in pointers.items():
         for out in pointer.outs:
             path = output_path(name, pointer, out)
-            found[path] = Tracked(path, name, out, pointer.generated, pointer.legacy)
+            found[path] = Tracked(path, name, out, pointer.generated, pointer.legacy, pointer.imported)
     return found
 
 

@@ -103,6 +103,11 @@ class Pointer:
         """Whether a controller wrote it: its data is a stage's output, never an input."""
         return isinstance(self.meta.get("gitdata"), Mapping)
 
+    @property
+    def imported(self) -> bool:
+        """Whether `dvc import` wrote it: DVC takes its data from that other repository, and never pushes it."""
+        return len(self.deps) == 1 and isinstance(self.deps[0].get("repo"), Mapping)
+
 
 def output_path(name: str, pointer: Pointer, out: Output) -> str:
     """Where an out of the pointer ``name`` lies, relative to the root of the repository."""

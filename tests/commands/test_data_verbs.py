@@ -69,6 +69,29 @@ def test_dvc_pulls_what_we_push_and_we_check_out_what_dvc_pushes(
     assert "up to date" in dvc("status").stdout
 
 
+def test_what_dvc_imports_is_nobodys_to_push(shared: Repo, gitdata: Program, dvc: Program, tmp_path: Path) -> None:
+    source = Repo.create(tmp_path / "source")
+    dvc("init", "-q", cwd=source.path)
+    source.write("model/weights", "w")
+    dvc("add", "-q", "model", cwd=source.path)
+    source.commit("model")
+    dvc("import", "-q", source.path, "model")
+    shared.git("add", "model.dvc", ".gitignore")
+    skip = {"GITDATA_SKIP_HOOKS": "1"}  # as somebody without gitdata commits and pushes
+    shared.git("commit", "-qm", "imported", env=skip)
+    shared.git("push", "-q", env=skip)
+    other = clone(shared, gitdata, tmp_path)
+    assert "hint: `dvc pull model.dvc`" in gitdata("pull", cwd=other.path, code=6).stderr
+    assert (other.path / "images/a.jpg").read_text() == "a"
+    other.write("images/c.jpg", "c")
+    gitdata("commit", "-m", "more", cwd=other.path)
+    gitdata("push", cwd=other.path)
+    dvc("pull", "-q", "model.dvc", cwd=other.path)
+    gitdata("pull", cwd=other.path)
+    gitdata("push", cwd=other.path)
+    assert len(objects(tmp_path / "store")) == 7  # now the two of the import too
+
+
 def test_dvc_keeps_a_pointer_with_comments_as_we_rewrite_it(data: Repo, gitdata: Program, dvc: Program) -> None:
     gitdata("add", "images")
     pointer = data.path / "images.dvc"
