@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from gitdata.backends.objects import ObjectInfo
@@ -28,11 +29,12 @@ def check_key(key: str, *, prefix: bool = False) -> str:
 
 
 class LocalStore:
-    """Keys are paths below ``root``."""
+    """Keys are paths below ``root``. shared: DVC's ``shared = group``: new folders are the whole group's."""
 
-    def __init__(self, root: Path, url: str = "") -> None:
+    def __init__(self, root: Path, url: str = "", *, shared: bool = False) -> None:
         self.root = root
         self.url = url or str(root)
+        self._shared = shared
 
     def read(self, key: str) -> bytes:
         try:
@@ -96,7 +98,7 @@ class LocalStore:
         target = self._path(key)
         scratch = target.with_name(f".{os.urandom(11).hex()}.tmp")
         try:
-            make_folders(target.parent)
+            make_folders(target.parent, shared=self._shared)
             try:
                 with scratch.open("xb", buffering=0) as file:
                     for piece in pieces:
@@ -154,12 +156,19 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def make_folders(folder: Path) -> None:
-    """``mkdir -p``, each new name durable in its parent."""
+def make_folders(folder: Path, *, shared: bool = False) -> None:
+    """``mkdir -p``, each new name durable in its parent. shared: what is new is the whole group's, as DVC makes it."""
     if folder.is_dir():
         return
-    make_folders(folder.parent)
-    folder.mkdir(exist_ok=True)
+    make_folders(folder.parent, shared=shared)
+    try:
+        folder.mkdir()
+        if shared:
+            with suppress(PermissionError):  # some network file systems have no modes
+                folder.chmod(0o2775)
+    except FileExistsError:  # another process just made it: its mode is theirs to change
+        if not folder.is_dir():
+            raise
     sync_folder(folder.parent)
 
 

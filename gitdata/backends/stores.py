@@ -16,7 +16,7 @@ from gitdata.errors import InvalidInputError
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<rest>.*)", re.DOTALL)
 
-# DVC's keys for a remote in a folder, and those of all remotes: accepted, nothing to do for gitdata.
+# DVC's keys for a remote in a folder, and those of all remotes: accepted, nothing to do for gitdata but for "shared".
 _LOCAL_OPTIONS = frozenset(
     {"type", "shared", "slow_link_warning", "verify", "protected", "jobs", "checksum_jobs", "no_traverse"}
 )
@@ -49,4 +49,4 @@ def open_store(url: str, options: Mapping[str, str] = _NO_OPTIONS, *, patience: 
     unknown = sorted(options.keys() - _LOCAL_OPTIONS - {"version_aware", "worktree"})
     if unknown:
         raise InvalidInputError(f"{url}: a remote in a folder has no option {unknown[0]!r}")
-    return LocalStore(path, url)
+    return LocalStore(path, url, shared=options.get("shared", "").lower() == "group")

@@ -180,10 +180,7 @@ class Cache:
     def _make(self, folder: Path) -> None:
         if folder in self._known:
             return
-        if not folder.is_dir():
-            make_folders(folder)
-            if self._shared:
-                folder.chmod(0o2775)
+        make_folders(folder, shared=self._shared)
         self._known.add(folder)
 
 

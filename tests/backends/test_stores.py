@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,15 @@ def test_others_are_refused(url: str, said: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         open_store(url)
     assert said in caught.value.message + caught.value.hint
+
+
+def test_a_shared_remote_is_writable_for_the_group(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.mkdir(mode=0o700)
+    open_store(str(old / "r"), {"shared": "group"}).write("files/md5/ab/cd", b"x")
+    made = [old / "r", old / "r/files", old / "r/files/md5", old / "r/files/md5/ab"]
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in made} == {0o2775}
+    assert stat.S_IMODE(old.stat().st_mode) == 0o700
 
 
 def test_an_unknown_option_is_named(tmp_path: Path) -> None:
