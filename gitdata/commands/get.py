@@ -3,7 +3,8 @@
     gitdata get gitdata/main:threat-detect/threats -o threats
     gitdata get v1:model/graph.pb -o -
 
-Data that is not in the cache is fetched from the remote and verified. A place that exists is not overwritten.
+Data that is not in the cache is fetched from the remote and verified. A place that exists is not overwritten. Symlinks,
+submodules and DVC's own folder are left out, and named.
 """
 
 from __future__ import annotations
@@ -37,21 +38,25 @@ def run(args: argparse.Namespace) -> int:
     elif dest.exists() and not (args.force and dest.is_file()):
         raise ConflictError(f"{dest} exists", hint="choose another place with -o, or remove it")
     with Progress("fetching") as show:
-        listing, texts, folder = view.contents(path, show)
+        found = view.contents(path, show)
+    listing = found.listing
 
     exclude_scratch(repo.common_dir)
 
     def source(oid: str) -> Iterable[bytes]:
-        return (texts[oid],) if oid in texts else repo.cache.stream(oid)
+        return (found.texts[oid],) if oid in found.texts else repo.cache.stream(oid)
 
     if args.output == "-":
-        if folder:
+        if found.folder:
             raise UsageError(f"{args.target} is a folder: it cannot be written to standard output")
         for piece in source(listing[0].oid):
             sys.stdout.buffer.write(piece)
-    elif folder:
+    elif found.folder:
         write_listing(listing, source, dest)
         say(f"{dest}: {len(listing)} files")
+        if found.left_out:
+            more = f" and {len(found.left_out) - 5} more" if len(found.left_out) > 5 else ""
+            say(f"left out (symlinks, submodules, DVC's own): {', '.join(found.left_out[:5])}{more}")
     else:
         write_file(listing[0], source, dest, replace=args.force)
         say(f"{dest}: 1 file")

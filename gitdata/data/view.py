@@ -6,7 +6,7 @@ fetched into the cache. It must never write to the working tree.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,7 @@ from gitdata.data.repository import Repository, pointers_at
 from gitdata.data.transfer import Progress, pull_objects, read_listing
 from gitdata.data.workspace import Tracked, outputs
 from gitdata.errors import InvalidInputError, MissingDataError
+from gitdata.formats.dvcdir import check_paths
 from gitdata.model import Entry, Listing
 
 
@@ -28,6 +29,21 @@ class Node:
     oid: str = ""
     size: int | None = None
     files: int | None = None
+    exec: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What ``get`` writes. listing: relative to the path that was asked for; its data is in the cache.
+
+    texts: the bytes of what git keeps, by oid. folder: whether the path is one. left_out: what git keeps there and is
+    not written: symlinks, submodules, and DVC's own folders, each of those once.
+    """
+
+    listing: Listing
+    texts: Mapping[str, bytes]
+    folder: bool
+    left_out: tuple[str, ...]
 
 
 def split_revision(repo: Repository, text: str) -> tuple[str | None, str]:
@@ -97,27 +113,28 @@ class View:
             for entry in self.listing(output):
                 full = f"{output.path}/{entry.path}" if output.out.is_dir else output.path
                 if not path or full == path or full.startswith(path + "/"):
-                    yield Node(full, "data", False, entry.oid, entry.size)
+                    yield Node(full, "data", False, entry.oid, entry.size, exec=entry.exec)
 
     def _git_files(self, path: str) -> Iterator[Node]:
-        places = (path,) if path else ()
-        if self.commit:
-            args = ("ls-tree", "-r", "-l", "-z", "--full-tree", self.commit, "--", *places)
-            rows = self.repo.git.run("--literal-pathspecs", *args).split(b"\0")[:-1]
-            for row in rows:
-                meta, _, raw = row.partition(b"\t")
-                mode, _, sha, size = meta.decode().split()
-                if mode.startswith("100"):
-                    yield Node(raw.decode(errors="surrogateescape"), "git", False, sha, int(size))
-            return
-        listed = self.repo.git.run("--literal-pathspecs", "ls-files", "-s", "-z", "--", *places)
-        for row in listed.split(b"\0")[:-1]:
-            meta, _, raw = row.partition(b"\t")
-            mode, sha, _ = meta.decode().split()
-            name = raw.decode(errors="surrogateescape")
+        for mode, sha, size, name in self._git_rows(path):
+            if not mode.startswith("100"):
+                continue
             file = self.repo.root / name
-            if mode.startswith("100") and file.is_file():
-                yield Node(name, "git", False, sha, file.stat().st_size)
+            if self.commit:
+                yield Node(name, "git", False, sha, int(size), exec=mode == "100755")
+            elif file.is_file():
+                yield Node(name, "git", False, sha, file.stat().st_size, exec=mode == "100755")
+
+    def _git_rows(self, path: str) -> Iterator[tuple[str, str, str, str]]:
+        """(mode, sha, size, path) of all that git keeps at or below a path; the index knows no sizes."""
+        of_commit = ("ls-tree", "-r", "-l", "-z", "--full-tree", self.commit or "")
+        args = of_commit if self.commit else ("ls-files", "-s", "-z")
+        rows = self.repo.git.run("--literal-pathspecs", *args, "--", *([path] if path else []))
+        for row in rows.split(b"\0")[:-1]:
+            meta, _, raw = row.partition(b"\t")
+            words = meta.decode().split()
+            mode, sha, size = (words[0], words[2], words[3]) if self.commit else (words[0], words[1], "")
+            yield mode, sha, size, raw.decode(errors="surrogateescape")
 
     def children(self, path: str) -> list[Node]:
         """What lies directly in a folder; a data folder that is not the one asked for is not opened."""
@@ -141,29 +158,43 @@ class View:
 
     # ------------------------------------------------------------------------------------------------------- reading
 
-    def contents(self, path: str, progress: Progress | None = None) -> tuple[Listing, dict[str, bytes], bool]:
-        """What ``get`` writes: a listing relative to ``path`` (whose data is in the cache now), the bytes of what git
-        keeps by oid, and whether the path is a folder.
+    def contents(self, path: str, progress: Progress | None = None) -> Contents:
+        """Everything at a path, ready to be written. Raises InvalidInputError, before anything is fetched, where a name
+        is not safe to write.
         """
         nodes = self.files(path)
         single = len(nodes) == 1 and nodes[0].path == path
+        names = {node.path: node.path.rpartition("/")[2] if single else _below(node.path, path) for node in nodes}
+        left_out = {} if single else self._left_out(path)
+        nodes = [node for node in nodes if node.path not in left_out]
+        check_paths([names[node.path] for node in nodes])
         blobs = self.repo.git.blobs(node.oid for node in nodes if node.kind == "git")
         texts, entries = {}, []
         for node in nodes:
-            name = node.path.rpartition("/")[2] if single else node.path[len(path) + 1 if path else 0 :]
             oid = node.oid
             if node.kind == "git":
                 oid = hash_bytes(blobs[node.oid]).md5
                 texts[oid] = blobs[node.oid]
-            entries.append(Entry(name, oid, node.size, exec=self._is_exec(node)))
+            entries.append(Entry(names[node.path], oid, node.size, exec=node.exec))
         lacking = {e.oid for e in entries if e.oid not in texts and not self.repo.cache.has(e.oid)}
         if lacking:
             pull_objects(self.repo.remote(), self.repo.cache, lacking, progress)
-        return tuple(entries), texts, not single
+        return Contents(tuple(entries), texts, not single, tuple(dict.fromkeys(left_out.values())))
 
-    def _is_exec(self, node: Node) -> bool:
-        output = self.outputs.get(node.path)
-        return bool(output and output.out.exec)
+    def _left_out(self, path: str) -> dict[str, str]:
+        """What git keeps below a path and cannot be written as a file -> what to call it."""
+        found = {}
+        for mode, _, _, name in [] if self.containing(path) else self._git_rows(path):
+            above, own, _ = f"/{_below(name, path)}".partition("/.dvc/")
+            if own:
+                found[name] = f"{path}{above}{own}".lstrip("/")
+            elif not mode.startswith("100"):
+                found[name] = name
+        return found
+
+
+def _below(name: str, path: str) -> str:
+    return name[len(path) + 1 if path else 0 :]
 
 
 def fold(nodes: list[Node], path: str) -> list[Node]:
@@ -172,7 +203,7 @@ def fold(nodes: list[Node], path: str) -> list[Node]:
     for node in nodes:
         if node.path == path:
             return [node]
-        first, slash, _ = node.path[len(path) + 1 if path else 0 :].partition("/")
+        first, slash, _ = _below(node.path, path).partition("/")
         full = f"{path}/{first}" if path else first
         if not slash:
             found[full] = node

@@ -378,6 +378,28 @@ def test_ls_and_get_at_any_revision(shared: Repo, gitdata: Program, tmp_path: Pa
     assert (tmp_path / "fetched/b.jpg").read_text() == "bb"
 
 
+def test_get_of_a_whole_revision(shared: Repo, gitdata: Program, tmp_path: Path) -> None:
+    shared.write("tools/run", "#!/bin/sh\n").chmod(0o755)
+    (shared.path / "tools/link").symlink_to("run")
+    shared.commit("tools")
+    for target, run in (("HEAD:", "one/tools/run"), ("HEAD:tools", "two/run"), ("tools", "three/run")):
+        said = gitdata("get", target, "-o", tmp_path / run.partition("/")[0]).stderr
+        assert os.access(tmp_path / run, os.X_OK)
+        left_out = ".dvc/, tools/link" if target == "HEAD:" else "tools/link"
+        assert said.splitlines()[1:] == [f"left out (symlinks, submodules, DVC's own): {left_out}"]
+    assert (tmp_path / "one/images/deep/b.jpg").read_text() == "bb"
+    assert not os.access(tmp_path / "one/README.md", os.X_OK)
+
+
+def test_names_are_checked_before_anything_is_fetched(shared: Repo, gitdata: Program, tmp_path: Path) -> None:
+    blob = shared.git("hash-object", "-w", "README.md")
+    shared.git("update-index", "--add", "--cacheinfo", f"100644,{blob},dvc~1/config")
+    shared.git("commit", "-qm", "a bad name", env={"GITDATA_SKIP_HOOKS": "1"})
+    shutil.rmtree(shared.path / ".dvc/cache")
+    assert "refused path 'dvc~1/config'" in gitdata("get", "HEAD:", "-o", tmp_path / "x", code=4).stderr
+    assert not list((shared.path / ".dvc").glob("cache/files/md5/??/*"))
+
+
 def test_an_output_branch_of_the_remote_needs_no_prefix(shared: Repo, gitdata: Program) -> None:
     shared.git("push", "-q", "origin", "main:gitdata/main")
     shared.git("fetch", "-q", "origin")
