@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -75,7 +76,7 @@ class Controller:
         self.driver = Driver(site, say=say, clock=clock)
         self.remote = Remote()
         self.branches: dict[str, Progress] = {}
-        self.problems: dict[str, GitdataError] = {}  # branch -> what keeps it from its end, as of the last turn
+        self.problems: dict[str, Exception] = {}  # branch -> what keeps it from its end, as of the last turn
         self.nonce = uuid4().hex
         self._archive_after = 0.0  # on the monotonic clock
         self._moved: dict[str, str | None] = {}  # refs that this turn's own pushes moved
@@ -112,8 +113,8 @@ class Controller:
         for branch, tip in sorted(tips.items()):
             try:
                 busy |= self._branch(branch, tip, wanted)
-            except GitdataError as error:
-                if error.transient:
+            except Exception as error:  # also a defect: it must not keep the other branches
+                if isinstance(error, OSError) or (isinstance(error, GitdataError) and error.transient):
                     raise
                 self.problems[branch], sure = error, False
             self._say_once(f"problem of {branch}", self._problem(branch, tip))
@@ -134,7 +135,11 @@ class Controller:
 
     def _problem(self, branch: str, tip: str) -> str:
         error = self.problems.get(branch)
-        return f"{branch} {tip[:12]}: {error.message}" if error else ""
+        if error is None:
+            return ""
+        if isinstance(error, GitdataError):
+            return f"{branch} {tip[:12]}: {error.message}"
+        return f"{branch} {tip[:12]}: a defect in gitdata: {''.join(traceback.format_exception(error))}"
 
     def notify(self) -> None:
         """Send what may be sent. What cannot be sent now stays in the outbox and is tried at a later turn."""

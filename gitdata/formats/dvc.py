@@ -38,8 +38,8 @@ MAX_BYTES = 1024 * 1024
 # most (longer ones are folded at column 80); a word that YAML takes for something else than text is not plain.
 _PLAIN = r"[A-Za-z][A-Za-z0-9_./-]{0,71}"
 _FRESH = re.compile(
-    rf"outs:\n- md5: (?P<oid>[0-9a-f]{{32}}(?:\.dir)?)\n  size: (?P<size>0|[1-9][0-9]{{0,17}})\n"
-    rf"(?:  nfiles: (?P<nfiles>0|[1-9][0-9]{{0,17}})\n)?(?P<exec>  isexec: true\n)?"
+    rf"outs:\n- md5: (?P<oid>[0-9a-f]{{32}}(?:\.dir)?)\n  size: (?P<size>0|[1-9][0-9]{{0,14}})\n"
+    rf"(?:  nfiles: (?P<nfiles>0|[1-9][0-9]{{0,14}})\n)?(?P<exec>  isexec: true\n)?"
     rf"  hash: md5\n  path: (?P<path>{_PLAIN})\n"
 )
 _PLAIN_TEXT = re.compile(_PLAIN)
@@ -182,7 +182,8 @@ def _output(item: dict[str, Any], name: str) -> Output:
         raise InvalidInputError(f"{name}: the md5 of {path!r} is not 32 hex digits", hint="digits only: quote it")
     for key in ("size", "nfiles"):
         count = item.get(key)
-        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or not 0 <= count < 2**63):
+        # Not more than canonical JSON can hold: sizes go into records.
+        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or not 0 <= count < 2**53):
             raise InvalidInputError(f"{name}: {key} of {path!r} is not a number of bytes or files")
     return Output(path, oid.lower(), item.get("size"), item.get("nfiles"), item.get("isexec") is True)
 

@@ -86,11 +86,14 @@ def parse_message(data: bytes, name: str) -> Message:
     if (
         value.get("state") not in get_args(State)
         or not isinstance(body, dict)
+        or not all(isinstance(text, str) for v in body.values() for text in (v if isinstance(v, list) else [v]))
         or not all(isinstance(text, str) for text in texts.values())
-        or not all(type(number) is int for number in numbers.values())
+        # Less than canonical JSON can hold: moves add to them.
+        or not all(type(number) is int and 0 <= number < 1 << 52 for number in numbers.values())
     ):
         raise InvalidInputError(f"{name}: not an outbox entry")
     try:
+        "".join(texts.values()).encode()  # half of a surrogate pair could not be written again
         id = message_id(texts["target"], body)
     except ValueError as error:
         raise InvalidInputError(f"{name}: {error}") from error

@@ -96,19 +96,21 @@ def parse_record(data: bytes, name: str) -> RunRecord:
             raise ValueError(f"kind {body['kind']!r}")
         output = body.get("output")
         counts, moved = body.get("datums", {}), body.get("bytes", {})
+        canonical(body.get("statement", {}))  # it is written again, into notes
         return RunRecord(
             **{key: _text(body[key]) for key in ("run_key", "execution_key", "job", "stage", "commit", "branch")},
             kind=body["kind"],
-            attempt=int(body["attempt"]),
-            time=int(body["time"]),
+            attempt=_number(body["attempt"]),
+            time=_number(body["time"]),
             **{key: _text(body.get(key, "")) for key in ("plan", "executor", "cause", "message", "state")},
-            output=output and Output(body["stage"], _text(output["oid"]), int(output["size"]), int(output["nfiles"])),
-            counts=Counts(**{key: int(counts.get(key, 0)) for key in Counts.__slots__}),
-            bytes_down=int(moved.get("down", 0)),
-            bytes_up=int(moved.get("up", 0)),
-            restarts=int(body.get("restarts", 0)),
-            started=int(body.get("started", 0)),
-            finished=int(body.get("finished", 0)),
+            output=output
+            and Output(body["stage"], _text(output["oid"]), _number(output["size"]), _number(output["nfiles"])),
+            counts=Counts(**{key: _number(counts.get(key, 0)) for key in Counts.__slots__}),
+            bytes_down=_number(moved.get("down", 0)),
+            bytes_up=_number(moved.get("up", 0)),
+            restarts=_number(body.get("restarts", 0)),
+            started=_number(body.get("started", 0)),
+            finished=_number(body.get("finished", 0)),
             statement=dict(body.get("statement", {})),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
@@ -118,6 +120,14 @@ def parse_record(data: bytes, name: str) -> RunRecord:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not text")
+    value.encode()  # half of a surrogate pair could not be written again
+    return value
+
+
+def _number(value: Any) -> int:
+    # Less than canonical JSON can hold: the next record may add to it.
+    if type(value) is not int or abs(value) >= 1 << 52:
+        raise ValueError(f"{value!r:.40} is not a count")
     return value
 
 

@@ -63,7 +63,9 @@ def parse_request(data: bytes, name: str) -> Request:
         raise InvalidInputError(f"{name}: not a request of a known version", hint="update gitdata")
     texts = {key: value.get(key) for key in ("target", "branch", "by")}
     fits = all(isinstance(text, str) and text.isprintable() for text in texts.values())
-    if value.get("kind") not in get_args(Kind) or type(value.get("time")) is not int or not fits:
+    time = value.get("time")
+    fits &= type(time) is int and 0 <= time < 1 << 53  # what canonical JSON can hold: the id is made of it
+    if value.get("kind") not in get_args(Kind) or not fits:
         raise InvalidInputError(f"{name}: not a request", hint=f"kinds: {', '.join(get_args(Kind))}")
     return Request(
         kind=value["kind"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -11,14 +12,20 @@ import pytest
 from gitdata.backends.git import Git
 from gitdata.backends.images import export_tree
 from gitdata.controller.journal import abandoned
+from gitdata.controller.loop import Controller
 from gitdata.controller.published import generated_pointers
 from gitdata.controller.recorded import read_index
+from gitdata.controller.serve import serve
+from gitdata.controller.site import Site
+from gitdata.controller.watch import open_clone
 from gitdata.errors import InvalidInputError
+from gitdata.executors.local import LocalExecutor
 from gitdata.formats.index import dump_pack, dump_segment, object_name
 from gitdata.formats.keys import index_key
 from gitdata.formats.records import parse_record
-from gitdata.model import DatumResult
-from helpers.lab import Lab
+from gitdata.identity import sha256
+from gitdata.model import DatumResult, Environment, Stage
+from helpers.lab import Lab, faster
 from helpers.machine import Repo
 
 COPY = "cp /pfs/in/* /pfs/out/"
@@ -47,6 +54,49 @@ def test_a_pointer_that_cannot_be_read_is_recorded_and_stops_nothing(lab: Lab, t
     lab.push("repaired")
     lab.settle()
     assert lab.states() == {"copy": "success"}
+
+
+def test_a_size_that_no_json_can_hold_is_recorded_though_nobody_reads_the_data(lab: Lab) -> None:
+    empty = "d41d8cd98f00b204e9800998ecf8427e"
+    lab.work.write("big.dvc", f"outs:\n- md5: {empty}\n  size: 9007199254740993\n  hash: md5\n  path: big\n")
+    lab.stage("none", COPY, {"pfs": {"repo": "big", "glob": "/zz*"}})
+    bad = lab.push("big")
+    lab.settle()
+    assert lab.output().source == bad
+    assert "size of 'big'" in lab.output().error
+
+
+def test_a_request_of_a_time_that_no_json_can_hold_is_left_alone(lab: Lab) -> None:
+    text = b'{"branch":"main","by":"me","kind":"retry","target":"x-1","time":9007199254740992,"v":1}'
+    lab.origin.update_ref(f"refs/gitdata/requests/{sha256(text)}", lab.origin.write_blob(text))
+    lab.push("stages")
+    lab.settle()
+    assert lab.states() == {"copy": "success"}
+
+
+class Defective(LocalExecutor):
+    """Has a defect that one stage meets."""
+
+    def environment(self, git: Git, commit: str, stage: Stage, known: str = "", asked: str = "") -> Environment:
+        if stage.name == "odd":
+            raise ZeroDivisionError("odd")
+        return super().environment(git, commit, stage, known, asked)
+
+
+def test_a_defect_that_one_branch_meets_does_not_keep_the_others(lab: Lab, tmp_path: Path) -> None:
+    lab.push("good", branch="other")
+    lab.stage("odd", COPY)
+    lab.push("odd")
+    git, lock = open_clone(tmp_path / "cache", str(lab.origin.path))
+    executor = Defective(str(tmp_path / "data"), cache_home=tmp_path / "cache")
+    site = Site(git=git, store=lab.store, executor=executor, origin=str(lab.origin.path))
+    controller = Controller(site, faster(branches=("*",)), say=lab.log.append)
+    with lock, pytest.raises(ZeroDivisionError):
+        serve(controller, once=True, stop=threading.Event())
+    executor.close()
+    assert lab.states("other") == {"copy": "success"}
+    assert lab.tip() is None
+    assert sum("Traceback" in line and "ZeroDivisionError: odd" in line for line in lab.log) == 1
 
 
 def test_meta_that_only_looks_like_ours_is_no_output(lab: Lab) -> None:

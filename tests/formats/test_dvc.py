@@ -61,7 +61,7 @@ outputs = st.builds(
     Output,
     path=texts | st.from_regex(r"[a-zA-Z][a-zA-Z0-9_.-]{0,90}", fullmatch=True),
     oid=oids | oids.map(lambda oid: oid + ".dir"),
-    size=st.none() | st.integers(0, 10**17),
+    size=st.none() | st.integers(0, 2**53 - 1),
     nfiles=st.none() | st.integers(0, 10**6),
     exec=st.booleans(),
 )

@@ -60,6 +60,10 @@ def test_the_bytes_are_canonical() -> None:
         b"\xff",
         dump_record(BASE).replace(b'"detect"', b"7"),
         dump_record(BASE).replace(b'"started"', b'"x"'),
+        dump_record(BASE).replace(b'"attempt":1', b'"attempt":9007199254740991'),
+        dump_record(BASE).replace(b'"attempt":1', b'"attempt":"1"'),
+        dump_record(BASE).replace(b'"main"', b'"\\ud800"'),
+        dump_record(RESULT).replace(b'{"subject"', b'{"more":9007199254740992,"subject"'),
     ],
 )
 def test_what_is_no_record_is_refused_by_name(data: bytes) -> None:

@@ -40,6 +40,7 @@ def test_a_request_survives_and_is_named_by_its_bytes(request: Request) -> None:
         b'{"v":1,"kind":"retry","target":7,"branch":"","by":"","time":1}',
         b'{"v":1,"kind":"retry","target":"a\\u001b[2J","branch":"","by":"","time":1}',
         b'{"v":1,"kind":"retry","target":"","branch":"","by":"","time":"1"}',
+        b'{"v":1,"kind":"retry","target":"","branch":"","by":"","time":9007199254740992}',
         b'{"v":1,"kind":"retry","target":"","branch":"","by":""}',
     ],
 )
