@@ -161,7 +161,10 @@ def _merge(site: Site, results: Sequence[DatumResult]) -> Outcome:
             if folder in owner:
                 both = f"{owner[folder][:12]} and {owner[path][:12]}"
                 return Outcome(None, None, f"{folder} is a file and a folder: datums {both}")
-    data = dump_dir(listing)
+    try:
+        data = dump_dir(listing)
+    except InvalidInputError as error:  # together they are too many
+        return Outcome(None, None, error.message)
     oid = dir_oid(data)
     site.store.write(object_key(oid), data)
     output = Output("", oid, sum(e.size or 0 for e in listing), len(listing))

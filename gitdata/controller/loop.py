@@ -117,6 +117,7 @@ class Controller:
                 if isinstance(error, OSError) or (isinstance(error, GitdataError) and error.transient):
                     raise
                 self.problems[branch], sure = error, False
+                busy |= self._goes_on(branch, tip)
             self._say_once(f"problem of {branch}", self._problem(branch, tip))
         self._wanted = (self._wanted | wanted) & (running | wanted)
         # Else nobody knows which jobs the branch with the error wants, or a push that we have not seen.
@@ -133,13 +134,22 @@ class Controller:
         self._old = False
         self._archive()
 
+    def _goes_on(self, branch: str, tip: str) -> bool:
+        """After an error that lasts: whether there is a newer push, which may be what mends it."""
+        memory = self.branches.get(branch)
+        if memory is None or memory.commit in ("", tip):
+            return False
+        memory.commit = ""
+        return True
+
     def _problem(self, branch: str, tip: str) -> str:
-        error = self.problems.get(branch)
+        error, memory = self.problems.get(branch), self.branches.get(branch)
         if error is None:
             return ""
+        where = f"{branch} {((memory and memory.told) or tip)[:12]}"
         if isinstance(error, GitdataError):
-            return f"{branch} {tip[:12]}: {error.message}"
-        return f"{branch} {tip[:12]}: a defect in gitdata: {''.join(traceback.format_exception(error))}"
+            return f"{where}: {error.message}"
+        return f"{where}: a defect in gitdata: {''.join(traceback.format_exception(error))}"
 
     def notify(self) -> None:
         """Send what may be sent. What cannot be sent now stays in the outbox and is tried at a later turn."""

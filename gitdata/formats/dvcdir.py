@@ -113,7 +113,10 @@ def dump_dir(listing: Iterable[Entry]) -> bytes:
     """The bytes of a ``.dir`` object: DVC's own JSON, so that its md5 is what DVC computes for the same folder."""
     entries = sorted(listing, key=_path)
     check_paths([entry.path for entry in entries])
-    return json.dumps([{"md5": entry.oid, "relpath": entry.path} for entry in entries]).encode()
+    data = json.dumps([{"md5": entry.oid, "relpath": entry.path} for entry in entries]).encode()
+    if len(data) > MAX_DIR_BYTES:  # nobody would read it again
+        raise InvalidInputError(f"a listing of {len(data)} bytes is too big (limit: {MAX_DIR_BYTES})")
+    return data
 
 
 def _path(entry: Entry) -> str:

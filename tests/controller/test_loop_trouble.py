@@ -14,7 +14,8 @@ from gitdata.controller.launch import record, write_record
 from gitdata.controller.published import output_ref
 from gitdata.controller.serve import serve
 from gitdata.controller.watch import Remote, look
-from gitdata.errors import RemoteError
+from gitdata.errors import InvalidInputError, RemoteError
+from gitdata.identity import sha256
 from helpers.lab import Lab, faster
 
 COPY = "cp /pfs/in/* /pfs/out/"
@@ -137,6 +138,22 @@ def test_a_damaged_result_is_made_again(lab: Lab) -> None:
     said = lab.settle()
     assert lab.states() == {"copy": "success"}
     assert sum("is damaged" in line for line in said) == 2  # that it started, and its result
+
+
+def test_a_push_after_a_commit_that_cannot_be_planned_is_gone_on_to(lab: Lab) -> None:
+    lab.push("stages")
+    lab.settle()
+    [run] = lab.root.glob("data/gitdata/v1/main/runs/*")
+    (run / sha256(b'{"v":2}')).write_bytes(b'{"v":2}')
+    with lab.controller() as controller:
+        lab.push("the same run")
+        with pytest.raises(InvalidInputError, match="newer than this gitdata"):
+            serve(controller, once=True, stop=threading.Event())
+        lab.work.write("in/a", "mended")
+        mended = lab.push("another run")
+        serve(controller, once=True, stop=threading.Event())
+    assert lab.output().source == mended
+    assert lab.files("copy") == {"a": "mended"}
 
 
 def test_a_clock_that_was_ahead_does_not_hold_a_run_back(lab: Lab) -> None:
