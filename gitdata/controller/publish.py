@@ -18,17 +18,21 @@ from gitdata.controller.notes import NOTES_REF, add_notes
 from gitdata.controller.notify import OUTBOX_REF, enter
 from gitdata.controller.plan import StagePlan
 from gitdata.controller.published import Generated, generated_pointers, output_ref, published_source
+from gitdata.controller.recorded import many
 from gitdata.controller.site import Site
 from gitdata.controller.sources import Tree
-from gitdata.data.transfer import read_object
+from gitdata.data.transfer import object_sizes, read_object
 from gitdata.datums import match
 from gitdata.errors import InvalidInputError, MissingDataError
 from gitdata.formats.dvc import dump_pointer
-from gitdata.formats.outbox import Message, new_message, parse_message_file
+from gitdata.formats.outbox import Message, check_size, new_message, parse_message_file
 from gitdata.formats.provenance import note_line
 from gitdata.identity import IDENT
+from gitdata.model import Entry
 
 _MOST_IGNORED = 1 << 20  # bytes of .gitignore
+_MOST_READ = 10_000  # files of one output that may be messages: more would outlast a turn
+_MOST_SAID = 20  # of those that are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def publish(
     if sends:
         outbox, before = tips.outbox, generated_pointers(git, tips.output)
         for plan in survey.plans.values():
-            messages = _messages(site, facts, plan, source, before.get(plan.stage.name), say)
+            messages = new_messages(site, facts, plan, source, before.get(plan.stage.name), say)
             if messages and plan.stage.notify is not None:
                 outbox = enter(git, outbox, messages, hold_over=plan.stage.notify.hold_over, ident=ident)
         if outbox is not None and outbox != tips.outbox:
@@ -161,29 +165,44 @@ def _message_oids(facts: Facts, glob: str, oid: str) -> frozenset[str]:
         return frozenset()
 
 
-def _messages(
+def new_messages(
     site: Site,
     facts: Facts,
     plan: StagePlan,
     source: Commit,
     before: Generated | None,
     say: Callable[[str], None],
+    *,
+    most: int = _MOST_READ,
 ) -> list[Message]:
-    """The messages of a stage's output that its previous output did not hold; a file that is none is reported."""
+    """The messages of a stage's output that its previous output did not hold; a file that is none is reported.
+
+    most: files that are read, in order. One that is too big for a message is not. Raises RemoteError.
+    """
     notify = plan.stage.notify
     if notify is None or plan.state != "known":
         return []
     old = _message_oids(facts, notify.glob, before.output.oid) if before else frozenset()
-    found = []
+    matched = match(notify.glob, facts.output_listing(plan))
+    new = [entry for _, entries in matched for entry in entries if entry.oid not in old]
+    sizes = object_sizes(site.store, {entry.oid for entry in new[:most]})
     seconds = int(source.committer.rsplit(" ", 2)[1])
-    for _, entries in match(notify.glob, facts.output_listing(plan)):
-        for entry in entries:
-            if entry.oid in old:
-                continue
-            try:
-                body = parse_message_file(read_object(site.store, entry.oid), f"{plan.stage.name}/{entry.path}")
-            except InvalidInputError as error:
-                say(f"not sent: {error.message}")
-                continue
-            found.append(new_message(notify.via, body, stage=plan.stage.name, commit=source.sha, time=seconds * 1000))
-    return found
+
+    def read(entry: Entry) -> Message | str:
+        name = f"{plan.stage.name}/{entry.path}"
+        try:
+            check_size(sizes.get(entry.oid, 0), name)
+            body = parse_message_file(read_object(site.store, entry.oid), name)
+        except InvalidInputError as error:
+            return error.message
+        return new_message(notify.via, body, stage=plan.stage.name, commit=source.sha, time=seconds * 1000)
+
+    found = many(read, new[:most])
+    bad = [reason for reason in found if isinstance(reason, str)]
+    for reason in bad[:_MOST_SAID]:
+        say(f"not sent: {reason}")
+    if len(bad) > _MOST_SAID:
+        say(f"not sent: {plan.stage.name}: {len(bad) - _MOST_SAID} more files are no messages")
+    if len(new) > most:
+        say(f"not sent: {plan.stage.name}: notify.glob matches {len(new)} new files, of which {most} are read at most")
+    return [message for message in found if isinstance(message, Message)]

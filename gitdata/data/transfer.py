@@ -43,10 +43,10 @@ class Transferred:
 def missing(store: ObjectStore, oids: Iterable[str]) -> set[str]:
     """Those that are not on the remote. A ``.dir`` says nothing about its members: name them too."""
     wanted = set(oids)
-    return wanted - _sizes(store, wanted).keys()
+    return wanted - object_sizes(store, wanted).keys()
 
 
-def _sizes(store: ObjectStore, oids: set[str]) -> dict[str, int]:
+def object_sizes(store: ObjectStore, oids: set[str]) -> dict[str, int]:
     """oid -> size of those that are on the remote."""
     sizes: dict[str, int] = {}
     if len(oids) >= LIST_FROM:
@@ -74,7 +74,7 @@ def push_objects(
     listings = {oid: _listing(store, cache, oid) for oid in roots if oid.endswith(".dir")}
     members = {entry.oid for listing in listings.values() for entry in listing}
     files = members | {oid for oid in roots if not oid.endswith(".dir")}
-    there = _sizes(store, files | listings.keys())
+    there = object_sizes(store, files | listings.keys())
     todo = {oid for oid in files | listings.keys() if not _is_there(cache, there, oid)}
     lost = sorted(oid for oid in todo if not cache.has(oid))
     if lost:

@@ -18,7 +18,7 @@ from gitdata.identity import canonical, message_id
 
 State: TypeAlias = Literal["pending", "held", "claimed", "sent", "refused"]
 
-SIZE_LIMIT = 262_144  # bytes of a message file
+SIZE_LIMIT = 262_144  # bytes of a text of a message; a file holds two at most
 RECIPIENTS = 100
 IN_FLIGHT_MS = 120_000  # a claim that is younger may still be under way: no resend
 _UNKNOWN_PAUSE_MS = 300_000
@@ -216,6 +216,12 @@ def parse_message_file(data: bytes, name: str) -> dict[str, Any]:
     return made
 
 
+def check_size(size: int, name: str) -> None:
+    """Raises InvalidInputError if a file of so many bytes is more than a message: then nobody needs to read it."""
+    if size > 2 * SIZE_LIMIT:
+        raise InvalidInputError(f"{name}: {size} bytes are too much for a message", hint="send a link instead")
+
+
 def split_address(text: str) -> tuple[str, str]:
     """(name or "", address) of a checked address."""
     named = _NAMED.fullmatch(text)
@@ -226,8 +232,7 @@ _FIELDS = 'a message is JSON: {"from", "to", "subject", "text"} and perhaps "htm
 
 
 def _load(data: bytes, name: str) -> dict[str, Any]:
-    if len(data) > 2 * SIZE_LIMIT:
-        raise InvalidInputError(f"{name}: {len(data)} bytes are too much for a message", hint="send a link instead")
+    check_size(len(data), name)
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
