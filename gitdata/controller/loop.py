@@ -151,12 +151,16 @@ class Controller:
             return f"{where}: {error.message}"
         return f"{where}: a defect in gitdata: {''.join(traceback.format_exception(error))}"
 
-    def notify(self) -> None:
-        """Send what may be sent. What cannot be sent now stays in the outbox and is tried at a later turn."""
+    def notify(self, stopping: Callable[[], bool] = lambda: False) -> bool:
+        """Send what may be sent until ``stopping``. True if there is more than one turn sends; what cannot be sent now
+        stays in the outbox and is tried at a later turn.
+        """
         outbox = {**self.remote.refs, **self._moved}.get(OUTBOX_REF)
         if outbox == self._quiet_at and not any(request.kind in OF_A_MESSAGE for request in self._open.values()):
-            return
-        report = deliver(self.site.git, self.site.origin, self.mailer, now=self.clock(), nonce=self.nonce)
+            return False
+        report = deliver(
+            self.site.git, self.site.origin, self.mailer, now=self.clock(), nonce=self.nonce, stopping=stopping
+        )
         self._quiet_at = report.tip if report.quiet else ""
         self._moved[OUTBOX_REF] = report.tip
         self._open = {id: request for id, request in self._open.items() if request.kind not in OF_A_MESSAGE}
@@ -169,6 +173,7 @@ class Controller:
         ):
             self._say_once(what, f"{count} messages are {what}" if count else "")
         self._say_once("problems", "; ".join(report.problems))
+        return report.more
 
     def _branch(self, branch: str, tip: str, wanted: set[str]) -> bool:
         if branch not in self.branches:

@@ -36,6 +36,7 @@ class DeliveryReport:
     """sent: by this call. The rest: what the outbox holds now. problems: lines for a person.
 
     tip: the outbox that was looked at last. quiet: nothing in it waits for this process, nor is being sent.
+    more: the next call has something to send at once.
     """
 
     sent: tuple[Message, ...] = ()
@@ -47,6 +48,7 @@ class DeliveryReport:
     problems: tuple[str, ...] = ()
     tip: str | None = None
     quiet: bool = False
+    more: bool = False
 
 
 @dataclass(slots=True)
@@ -155,20 +157,36 @@ def _too_busy() -> RemoteError:
 # ---------------------------------------------------------------------------------------------------- sending
 
 
-def deliver(git: Git, url: str, mailer: Mailer | None, *, now: int, nonce: str, limit: int = 20) -> DeliveryReport:
+def deliver(
+    git: Git,
+    url: str,
+    mailer: Mailer | None,
+    *,
+    now: int,
+    nonce: str,
+    limit: int = 20,
+    batches: int = 4,
+    stopping: Callable[[], bool] = lambda: False,
+) -> DeliveryReport:
     """Send what is due and say what the outbox holds.
 
     mailer: None where nothing can be sent (no key). now: milliseconds. nonce: random, of this process. limit:
-    messages in one claim: so many may be left unconfirmed when this machine dies. Raises RemoteError where
-    git cannot be reached; nothing is lost by that, the next call goes on.
+    messages in one claim: so many may be left unconfirmed when this machine dies. batches: claims in one call; with
+    ten seconds for each message, a probe's patience must outlast them. stopping: whether to send no more; what was
+    claimed goes back. Raises RemoteError where git cannot be reached; nothing is lost by that, the next call goes on.
     """
     sent: list[Message] = []
     problems: list[str] = []
     for journal in abandoned(git):
         _settle(git, url, journal, now)
     fulfil(git, url, now=now, problems=problems)
-    while mailer is not None and _due(read_outbox(git, fetch_outbox(git, url)), mailer.target, now):
-        won, batch, problem = _batch(git, url, mailer, now, f"{nonce}-{uuid4().hex[:8]}", limit)
+    more = False
+    while mailer and not stopping() and _due(read_outbox(git, fetch_outbox(git, url)), mailer.target, now):
+        if batches == 0:
+            more = True
+            break
+        batches -= 1
+        won, batch, problem = _batch(git, url, mailer, now, f"{nonce}-{uuid4().hex[:8]}", limit, stopping)
         sent.extend(batch)
         if problem:
             problems.append(problem)
@@ -178,7 +196,7 @@ def deliver(git: Git, url: str, mailer: Mailer | None, *, now: int, nonce: str, 
     report = _report(read_outbox(git, tip, problems), sent, problems, now)
     later = [*report.pending, *(message for message in report.refused if not message.final)]
     waits = any(abandoned(git)) or report.claimed or (mailer is not None and later)
-    return replace(report, tip=tip, quiet=not waits)
+    return replace(report, tip=tip, quiet=not waits, more=more)
 
 
 def _due(messages: Mapping[str, Message], target: str, now: int) -> list[Message]:
@@ -189,7 +207,9 @@ def _due(messages: Mapping[str, Message], target: str, now: int) -> list[Message
     return sorted((m for m in mine if outbox.claimable(m, now)), key=lambda m: (m.tries, m.time, m.id))
 
 
-def _batch(git: Git, url: str, mailer: Mailer, now: int, nonce: str, limit: int) -> tuple[int, list[Message], str]:
+def _batch(
+    git: Git, url: str, mailer: Mailer, now: int, nonce: str, limit: int, stopping: Callable[[], bool]
+) -> tuple[int, list[Message], str]:
     """Claim, send, record. Returns how many were ours, what was sent, and why the rest had better wait."""
 
     def claims(messages: Mapping[str, Message]) -> _Change:
@@ -203,15 +223,17 @@ def _batch(git: Git, url: str, mailer: Mailer, now: int, nonce: str, limit: int)
         _push(git, url, claims, now)
         held = read_outbox(git, fetch_outbox(git, url))
         won = [m for m in held.values() if m.state == "claimed" and m.nonce == nonce]
-        problem = _send(mailer, sorted(won, key=lambda m: (m.tries, m.time, m.id)), journal)
+        problem = _send(mailer, sorted(won, key=lambda m: (m.tries, m.time, m.id)), journal, stopping)
         _settle(git, url, journal, now)
         journal.finish(journal.claimed)
         return len(won), [m for m in won if journal.outcomes.get(m.id, ("", ""))[0] == "sent"], problem
 
 
-def _send(mailer: Mailer, won: Iterable[Message], journal: Journal) -> str:
+def _send(mailer: Mailer, won: Iterable[Message], journal: Journal, stopping: Callable[[], bool]) -> str:
     """One call for each. Stops at the first failure that is not the message's own, and returns it."""
     for message in won:
+        if stopping():
+            return "sending was stopped: the rest is for the next time"
         journal.calls(message.id)
         try:
             provider = mailer.send(message.message)

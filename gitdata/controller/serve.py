@@ -38,7 +38,7 @@ def serve(controller: Controller, *, once: bool, stop: threading.Event, heartbea
                 wake.seen()
                 look_at = time.monotonic() + pause
             busy = controller.turn(fresh=fresh)
-            controller.notify()
+            busy |= controller.notify(stop.is_set)
             failures = 0
             _beat(heartbeat, "ok")
             if once and not busy:

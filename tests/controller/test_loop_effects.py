@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from gitdata.controller.loop import now_ms
 from gitdata.controller.notes import NOTES_REF, read_notes
 from gitdata.controller.notify import fetch_outbox, read_outbox
 from gitdata.controller.requests import push_request
+from gitdata.controller.serve import serve
 from gitdata.formats.provenance import parse_note
 from gitdata.formats.requests import Request
 from gitdata.identity import sha256
@@ -129,6 +131,41 @@ def test_a_message_that_was_refused_is_sent_later_by_the_same_controller(lab: La
             controller.notify()
     assert mailer.asked == 2
     assert [line for line in lab.log if line.startswith("sent ")] != []
+
+
+class Post:
+    target = "sendgrid"
+
+    def __init__(self, stop: threading.Event | None = None) -> None:
+        self.stop, self.sent = stop, 0
+
+    def send(self, message: Mapping[str, Any]) -> str:
+        self.sent += 1
+        if self.stop:
+            self.stop.set()
+        return "id"
+
+
+def test_more_messages_than_one_turn_sends_are_all_sent(lab: Lab) -> None:
+    write = f"for n in $(seq 250); do printf '{MESSAGE}' $n > /pfs/out/$n; done"
+    lab.stage("many", write, notify={"glob": "/*", "hold_over": 1000})
+    lab.push("stage")
+    post = Post()
+    lab.settle(mailer=post)
+    assert post.sent == 250
+
+
+def test_a_controller_that_is_told_to_stop_sends_no_more(lab: Lab) -> None:
+    lab.work.write("in/b", "two")
+    mailing(lab)
+    lab.push("stage")
+    stop = threading.Event()
+    post = Post(stop)
+    with lab.controller(mailer=post) as controller:
+        serve(controller, once=False, stop=stop)
+    assert post.sent == 1
+    held = read_outbox(lab.origin, fetch_outbox(lab.origin, str(lab.origin.path))).values()
+    assert sorted(message.state for message in held) == ["pending", "sent"]
 
 
 def test_many_messages_at_once_are_held(lab: Lab, sink: RunningSink) -> None:

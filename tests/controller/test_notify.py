@@ -153,6 +153,24 @@ def test_every_message_is_sent_once_with_the_providers_id(git: Git, origin: Git)
     assert not list(Path(git.path, "gitdata", "deliveries").iterdir())
 
 
+def test_a_call_sends_a_bounded_number_and_says_that_more_is_due(git: Git, origin: Git) -> None:
+    publish(git, origin, *(f"s{n}" for n in range(7)))
+    post = Post()
+    reports = [deliver(git, str(origin.path), post, now=NOW, nonce="n", limit=2, batches=2) for _ in range(2)]
+    assert [(len(report.sent), report.more) for report in reports] == [(4, True), (3, False)]
+
+
+def test_who_is_told_to_stop_gives_back_what_it_has_not_sent(git: Git, origin: Git) -> None:
+    publish(git, origin, "a", "b", "c", "d")
+    post = Post()
+    report = deliver(git, str(origin.path), post, now=NOW, nonce="n", limit=3, stopping=lambda: len(post.calls) == 2)
+    assert len(post.calls) == 2
+    assert sorted(states(git, origin).values()) == ["pending", "pending", "sent", "sent"]
+    assert not report.more
+    deliver(git, str(origin.path), post, now=NOW, nonce="n")
+    assert sorted(post.calls) == ["a", "b", "c", "d"]
+
+
 def test_without_a_key_messages_stay_pending(git: Git, origin: Git) -> None:
     publish(git, origin, "one")
     before = fetch_outbox(git, str(origin.path))
@@ -240,7 +258,7 @@ class Mortal(SendGridMailer):
             os.kill(os.getpid(), signal.SIGKILL)
         return answer
 
-deliver(git, url, Mortal("SG.key", host), now=int(sys.argv[5]), nonce=os.urandom(8).hex(), limit=3)
+deliver(git, url, Mortal("SG.key", host), now=int(sys.argv[5]), nonce=os.urandom(8).hex(), limit=3, batches=16)
 """
 
 
