@@ -26,6 +26,8 @@ from gitdata.model import DatumResult, Environment, Listing, Stage, leaves
 
 _TREES = 4
 _MOST_MEANT = 100_000
+_MOST_KEPT = 400_000  # files of listings, or of datums' results: some 100 MiB of each
+_MOST_RECORDS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +74,9 @@ class Facts:
         self.site = site
         self._trees: dict[str, Tree] = {}
         self.damaged: set[str] = set()  # keys of records whose bytes are not what their name says
-        self._index: dict[str, IndexObject] = {}
-        self._records: dict[str, RunRecord] = {}
-        self._listings: dict[str, Listing] = {}
+        self._index: Bounded[str, IndexObject] = Bounded(_MOST_KEPT, _weight)
+        self._records: Bounded[str, RunRecord] = Bounded(_MOST_RECORDS)
+        self._listings: Bounded[str, Listing] = Bounded(_MOST_KEPT, lambda listing: 1 + len(listing))
         self._proven: set[str] = set()
         # A commit keeps the images that it began with, however long it takes: (commit, stage, pin, request) -> id.
         self._meant: Bounded[tuple[str, str, str, str], str] = Bounded(_MOST_MEANT)
@@ -179,9 +181,10 @@ class Facts:
 
     def listing(self, oid: str) -> Listing:
         """The files of a directory object, verified."""
-        if oid not in self._listings:
-            self._listings[oid] = read_listing(self.site.store, oid)
-        return self._listings[oid]
+        found = self._listings.get(oid)
+        if found is None:
+            found = self._listings[oid] = read_listing(self.site.store, oid)
+        return found
 
     def index(self, key: str, job: str) -> dict[str, list[DatumResult]]:
         """The recorded results of a stage key that may count in ``job``: datum id -> results, the best first.
@@ -222,6 +225,10 @@ class Facts:
         absent = missing(self.site.store, unknown) if unknown else set()
         self._proven |= unknown - absent
         return not absent
+
+
+def _weight(index: IndexObject) -> int:
+    return 1 + sum(1 + len(result.outputs) + len(result.fetched) for result in index.results)
 
 
 def _decided(level: Sequence[StageFacts]) -> dict[str, StagePlan]:

@@ -1,9 +1,9 @@
 """Recorded: reading back what workers and controllers wrote of runs: the datum index and the run records.
 
 Called by ``facts`` while planning, by ``jobs`` and ``lineage`` for people. What is new is fetched many objects at once:
-one by one, a store with latency would take minutes. ``known`` is the caller's cache of what it read before; objects are
-named by their content, so it is never stale. What has other bytes than its name says is left out as if it were not
-there: its datums are done again. Writes nothing and decides nothing.
+one by one, a store with latency would take minutes. ``known`` is the caller's cache of what it read before, which may
+forget at any time; objects are named by their content, so it is never stale. What has other bytes than its name says is
+left out as if it were not there: its datums are done again. Writes nothing and decides nothing.
 """
 
 from __future__ import annotations
@@ -80,11 +80,12 @@ def read_index(
             taken.update(pack.replaces)
     segments = [name for name in infos if name.startswith("seg-") and (replaced or name not in taken)]
     found |= {name: o for name, o in zip(segments, many(read, segments), strict=True) if o is not None}
-    known |= found
     if not replaced:
         for name in taken:
             known.pop(name, None)
             found.pop(name, None)
+    for name, read_now in found.items():
+        known[name] = read_now
     return found
 
 
@@ -103,7 +104,10 @@ def read_records(
             parts = run_record_name(info.key)
             if parts is not None:
                 keys[parts[1]] = info.key
-    new = [name for name in keys if name not in known]
+    found = {name: record for name in keys if (record := known.get(name))}
+    new = [name for name in keys if name not in found]
     read = many(lambda name: read_named(store, keys[name], damaged), new)
-    known |= {n: parse_record(data, keys[n]) for n, data in zip(new, read, strict=True) if data is not None}
-    return {name: known[name] for name in keys if name in known}
+    for name, data in zip(new, read, strict=True):
+        if data is not None:
+            found[name] = known[name] = parse_record(data, keys[name])
+    return found

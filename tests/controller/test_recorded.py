@@ -6,13 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from gitdata.backends.stores import open_store
+from gitdata.bounded import Bounded
 from gitdata.controller.jobs import job_results
-from gitdata.controller.recorded import many, read_index
+from gitdata.controller.recorded import many, read_index, read_records
 from gitdata.formats.index import IndexObject, dump_pack, dump_segment, object_name
-from gitdata.formats.keys import index_key
+from gitdata.formats.keys import index_key, run_record_key
+from gitdata.formats.records import RunRecord, dump_record
+from gitdata.identity import sha256
 from gitdata.model import DatumResult, Failure
 
 KEY = "1" * 64
+RECORD = RunRecord("started", KEY, KEY, 1, "j-1", "s", "c" * 40, "main", 0)
 FAILED = DatumResult("2" * 64, failure=Failure("user", "broken", 1), job="j-1", log="3" * 64)
 
 
@@ -42,3 +46,18 @@ def test_an_index_that_was_read_is_not_read_again(tmp_path: Path) -> None:
     (tmp_path / key).chmod(0o644)
     (tmp_path / key).write_bytes(b"")
     assert read_index(store, ["main"], KEY, known) == first
+
+
+def test_a_cache_that_is_too_small_for_a_run_loses_nothing_of_it(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    for n in range(3):
+        segment = dump_segment(KEY, [replace(FAILED, datum=str(n) * 64)])
+        store.write(index_key("main", KEY, object_name(segment)), segment)
+        record = dump_record(replace(RECORD, time=n))
+        store.write(run_record_key("main", KEY, sha256(record)), record)
+    index: Bounded[str, IndexObject] = Bounded(1)
+    records: Bounded[str, RunRecord] = Bounded(1)
+    for _ in range(2):
+        assert len(read_index(store, ["main"], KEY, index)) == 3
+        assert len(read_records(store, ["main"], KEY, records)) == 3
+        assert (len(index), len(records)) == (1, 1)
