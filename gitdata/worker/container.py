@@ -135,7 +135,9 @@ def _user(box: Box, engine: Engine) -> Iterator[str]:
 
 def _mounts(box: Box) -> Iterator[str]:
     """The datum's folders. The user need not be one that the host knows: anybody may write the output."""
-    Path(box.pfs, OUT).chmod(0o777)
+    out = Path(box.pfs, OUT)
+    if out.is_dir() and not out.is_symlink():  # an err_cmd finds there what the command left
+        out.chmod(0o777)
     places = [
         (box.pfs, "/pfs", False),
         (f"{box.scratch}/tmp", "/tmp", False),

@@ -26,7 +26,7 @@ from gitdata.worker.box import Box, Exit
 from gitdata.worker.job import WorkerJob
 from gitdata.worker.outputs import OutputError, OutputStore
 from gitdata.worker.sandbox import Runner, Tail, make_folders
-from gitdata.worker.staging import Staged, Stager
+from gitdata.worker.staging import Staged, Stager, undisturbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,8 @@ class DatumRunner:
         if failure is not None:
             recovered = False
             if transform.err_cmd and final:
-                handled = self._run(datum, staged, transform.err_cmd, transform.err_stdin, log)
+                left = undisturbed(staged, pfs)
+                handled = self._run(datum, left, transform.err_cmd, transform.err_stdin, log)
                 recovered = not handled.code and not handled.error and not handled.timeout
             return Try(staged, failure=None if recovered else failure, recovered=recovered)
         try:

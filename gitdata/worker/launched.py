@@ -13,11 +13,14 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-from gitdata.errors import GitdataError, MachineError
+from gitdata.data.folders import FOLDER, Folders
+from gitdata.errors import ConflictError, GitdataError, MachineError
 from gitdata.worker.box import Box, Exit
 from gitdata.worker.datum import remove_tree
 from gitdata.worker.sandbox import LOG_BYTES, Tail
@@ -56,18 +59,16 @@ class Launched:
         self._take(self._tmp, None)
         _move(Path(box.pfs), self._pfs)
         _move(Path(box.scratch) / "tmp", self._tmp)
-        loans: dict[str, _Loan] = {}
+        places: dict[str, list[str]] = {}
         for host, inside in box.binds:
-            place = self._place(inside)
-            if host in loans:  # the same content under another name
-                loans[host].copy(place)
-            elif loan := _lend(Path(host), place):
-                loans[host] = loan
+            places.setdefault(host, []).append(inside.removeprefix("/pfs/"))
+        loans = [_lend(Path(host), self._pfs, names) for host, names in places.items()]
         try:
             return self._order(box, log, idle)
         finally:
-            for loan in loans.values():
-                loan.take_back()
+            for loan in loans:
+                if loan is not None:
+                    loan.take_back()
             self._take(self._pfs, Path(box.pfs))
             self._take(self._tmp, Path(box.scratch) / "tmp")
 
@@ -166,9 +167,6 @@ class Launched:
 
     # ------------------------------------------------------------------------------------------- shared folders
 
-    def _place(self, inside: str) -> Path:
-        return self._pfs / inside.removeprefix("/pfs/")
-
     def _take(self, shared: Path, to: Path | None) -> None:
         """Empty a folder that the user's container sees: into ``to``, or away."""
         shared.chmod(0o777)
@@ -182,45 +180,73 @@ class Launched:
                 path.unlink()
 
 
+@dataclass(frozen=True, slots=True)
 class _Loan:
     """A shared object in a datum's folder for the time of one command: read-only, and not taken back if altered.
 
     Nobody can set a file's change time, so that an equal one on the same file says that nothing was written to it.
     """
 
-    def __init__(self, home: Path, place: Path, mode: int) -> None:
-        self._home, self._place, self._mode = home, place, mode
-        self._lent = place.lstat()
-
-    def copy(self, place: Path) -> None:
-        shutil.copyfile(self._place, place)
-        place.chmod(self._mode & ~0o222)
+    home: Path
+    pfs: Path
+    place: str
+    lent: os.stat_result
 
     def take_back(self) -> None:
-        try:
-            found = self._place.lstat()
-        except OSError:
-            return  # the command removed it; it will be fetched again
-        same = (found.st_ino, found.st_dev, found.st_ctime_ns, found.st_nlink)
-        if same == (self._lent.st_ino, self._lent.st_dev, self._lent.st_ctime_ns, 1):
-            self._place.rename(self._home)
-            self._home.chmod(self._mode)
+        with suppress(OSError, ConflictError), _parent(self.pfs, self.place) as (folder, name):
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            same = (found.st_ino, found.st_dev, found.st_ctime_ns, found.st_nlink)
+            if same == (self.lent.st_ino, self.lent.st_dev, self.lent.st_ctime_ns, 1):
+                os.rename(name, self.home, src_dir_fd=folder)
+        # What the command removed or altered will be fetched again.
 
 
-def _lend(home: Path, place: Path) -> _Loan | None:
-    """Put a shared object in its place; None where there is no such place any more, or no such object: what the
-    command did with it is there for its err_cmd to see, and the next try fetches it again.
+def _lend(home: Path, pfs: Path, places: Sequence[str]) -> _Loan | None:
+    """Put a shared object in the first of its places and copies of it in the others.
+
+    None where there is no such place any more, or no such object: what the command did with it is there for its
+    err_cmd to see, and the next try fetches it again.
     """
     try:
-        mode = stat.S_IMODE(home.stat().st_mode)
-        home.rename(place)
-    except OSError:
+        home.chmod(stat.S_IMODE(home.stat().st_mode) & ~0o222)
+    except FileNotFoundError:
         return None
-    place.chmod(mode & ~0o222)
-    loan = _Loan(home, place, mode)
-    while time.time_ns() - loan._lent.st_ctime_ns < _TICK:
+    for place in places[1:]:
+        copy = home.with_suffix(".copy")
+        shutil.copy(home, copy)
+        if _put(copy, pfs, place) is None:
+            copy.unlink(missing_ok=True)
+    lent = _put(home, pfs, places[0])
+    if lent is None:
+        return None
+    while time.time_ns() - lent.st_ctime_ns < _TICK:
         time.sleep(0.005)
-    return loan
+    return _Loan(home, pfs, places[0], lent)
+
+
+def _put(file: Path, pfs: Path, place: str) -> os.stat_result | None:
+    """Move a file of ours to its place in ``pfs``, over what is there; None where there is no such place any more."""
+    try:
+        with _parent(pfs, place) as (folder, name):
+            os.rename(file, name, dst_dir_fd=folder)
+            return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except (OSError, ConflictError):
+        return None
+
+
+@contextmanager
+def _parent(pfs: Path, place: str) -> Iterator[tuple[int, str]]:
+    """The open folder of a place, reached through no link, and the name in it. Raises OSError, ConflictError."""
+    folder, _, name = place.rpartition("/")
+    top = os.open(pfs, FOLDER)
+    try:
+        with Folders(top) as folders:
+            found = folders.open(folder)
+            if found is None:
+                raise FileNotFoundError(folder)
+            yield found, name
+    finally:
+        os.close(top)
 
 
 def _move(source: Path, target: Path) -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import threading
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gitdata.backends.filelock import locked
@@ -138,6 +139,26 @@ class Stager:
                 hint="delete it there and push again from a machine that has the data",
             )
         return digest
+
+
+def undisturbed(staged: Staged, pfs: Path) -> Staged:
+    """``staged`` for another command in the same ``pfs``: no mount where the one before put a link or a folder."""
+    return replace(staged, binds=tuple(bind for bind in staged.binds if _is_undisturbed(pfs, bind[1])))
+
+
+def _is_undisturbed(pfs: Path, inside: str) -> bool:
+    *folders, name = inside.removeprefix("/pfs/").split("/")
+    place = pfs
+    try:
+        for folder in folders:
+            place /= folder
+            if not stat.S_ISDIR(place.lstat().st_mode):
+                return False
+        return stat.S_ISREG((place / name).lstat().st_mode)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # a folder into which we may not look either
 
 
 def _files(datum: Datum) -> dict[str, Entry]:

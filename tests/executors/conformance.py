@@ -14,6 +14,7 @@ from gitdata.errors import InvalidInputError
 from gitdata.executors.base import Executor
 from gitdata.formats.dvc import object_key
 from gitdata.model import CrossInput, Parallelism, PfsInput, Secret, UnionInput
+from gitdata.worker.staging import SMALL
 
 EACH = PfsInput("in", "/*", "in")
 
@@ -97,6 +98,23 @@ class Conformance:
         assert (result.failure, result.outputs) == (None, ())
         stage = bench.stage("exit 1", err_cmd=("false",))
         assert bench.run(executor, stage, {"a": b""}).only.failure is not None
+
+    def test_err_cmd_writes_through_no_link_of_the_command(self, executor: Executor, bench: Bench) -> None:
+        """Where a big file that several datums read was, at one place or more, the command may have put anything."""
+        outside = bench.cache_home.parent / "outside"
+        outside.mkdir(0o700)
+        both = CrossInput((PfsInput("each", "/*", "each"), PfsInput("model", "/", "model")))
+        big = bytes(SMALL)
+        inputs = {"each": bench.input({"a": b"", "b": b""}), "model": bench.input({"a": big, "b": big, "sub/c": big})}
+        script = f"""
+            cd /pfs/model; ln -sf {outside}/b b
+            mv sub old; ln -s {outside} sub
+            rmdir ../out; ln -s {outside} ../out
+            exit 1"""
+        stage = bench.stage(script, input=both, err_cmd=("test", "-L", "/pfs/model/sub"))
+        done = bench.run_on(executor, stage, inputs)
+        assert [(r.recovered, r.failure) for r in done.results.values()] == [(True, None)] * 2, done.status
+        assert (list(outside.iterdir()), outside.stat().st_mode & 0o777) == ([], 0o700)
 
     def test_a_failed_datum_does_not_stop_the_others(self, executor: Executor, bench: Bench) -> None:
         stage = bench.stage("cp -r /pfs/in/* /pfs/out/; test ! -e /pfs/in/b", input=EACH)

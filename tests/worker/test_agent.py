@@ -306,6 +306,9 @@ def test_a_big_shared_input_may_have_two_names_and_be_spoiled(
     says = "head -c 3 /pfs/model/best /pfs/model/latest > /pfs/out/$(basename $each)"
     done = bench.run_on(executor, bench.stage(says, input=both), inputs)
     assert done.status.state == "succeeded", done.status.message
+    sees = ("sh", "-c", 'test "$(head -q -c 3 /pfs/model/best /pfs/model/latest)" = BIGBIG')
+    done = bench.run_on(executor, bench.stage("exit 1", input=both, err_cmd=sees, datum_tries=1), inputs)
+    assert [r.recovered for r in done.results.values()] == [True, True], done.status.message
     spoils = bench.stage(
         "rm -f /pfs/model/best; exit 1", input=both, err_cmd=("sh", "-c", "test ! -e /pfs/model/best"), datum_tries=1
     )
