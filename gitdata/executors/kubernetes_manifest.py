@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from gitdata.executors.base import Job
 from gitdata.executors.kubernetes_settings import KubernetesSettings
-from gitdata.executors.kubernetes_stage import check_stage, node_selector, resources, run_as, tolerations
+from gitdata.executors.kubernetes_stage import check_stage, node_selector, quantity, resources, run_as, tolerations
 from gitdata.model import Stage
 
 Object: TypeAlias = dict[str, Any]
@@ -112,6 +112,7 @@ def manifest(job: Job, image: str, settings: KubernetesSettings, command: tuple[
 def _pod(job: Job, image: str, settings: KubernetesSettings, command: tuple[str, ...]) -> Object:
     uid, gid = run_as(job.stage, settings.user, allow_root=settings.allow_root)
     user = _user(job.stage, image, settings)
+    disk = user["resources"]["limits"]["ephemeral-storage"]
     spec: Object = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -125,10 +126,10 @@ def _pod(job: Job, image: str, settings: KubernetesSettings, command: tuple[str,
             "seccompProfile": {"type": "RuntimeDefault"},
             **({"runAsNonRoot": True} if uid else {}),
         },
-        "initContainers": [_install(settings), _agent(job, settings, command)],
+        "initContainers": [_install(settings), _agent(job, settings, command, disk)],
         "containers": [user],
         "volumes": [
-            {"name": "work", "emptyDir": {"sizeLimit": user["resources"]["limits"]["ephemeral-storage"]}},
+            {"name": "work", "emptyDir": {"sizeLimit": disk}},
             {"name": "bin", "emptyDir": {"sizeLimit": "16Mi"}},
             *(
                 {"name": f"secret-{n}", "secret": {"secretName": s.name, "defaultMode": 0o440}}
@@ -162,12 +163,13 @@ def _install(settings: KubernetesSettings) -> Object:
     }
 
 
-def _agent(job: Job, settings: KubernetesSettings, command: tuple[str, ...]) -> Object:
+def _agent(job: Job, settings: KubernetesSettings, command: tuple[str, ...], disk: str) -> Object:
     told = {
         **store_place(settings, job.zone),
         "GITDATA_PLAN": job.plan,
         "GITDATA_SHARDS": str(job.shards),
         "GITDATA_BACKOFF": str(BACKOFF_PER_INDEX),
+        "GITDATA_DISK": str(int(quantity(disk))),
         "GITDATA_FLUSH_SECONDS": f"{settings.flush_seconds:g}",
         # Many pods together tell no more than about ten times a second.
         "GITDATA_LIVE_SECONDS": f"{max(settings.live_seconds, min(job.workers, job.shards) / 10):g}",

@@ -80,11 +80,13 @@ def _work(work: Path, env: Mapping[str, str], launched: Launched, stop: threadin
         in_hand.begin(datum)
         live.began(datum, tries)
 
-    runner = DatumRunner(job, plan, store, launched, segments.flush_if_due, began)
+    shard = in_order(plan.datums[index :: job.shards], past)
+    todo = [datum for datum in shard if datum.id not in past.ended]
+    runner = DatumRunner(job, plan, store, launched, segments.flush_if_due, began, todo)
     last_pod = _number(env, "GITDATA_FAILURES") >= _number(env, "GITDATA_BACKOFF", 2)
     counts = {"processed": 0, "failed": 0, "recovered": 0}
     try:
-        for datum in in_order(plan.datums[index :: job.shards], past):
+        for datum in shard:
             if stop.is_set():
                 raise StoppedError(died=False)
             result, bad = None, past.ended.get(datum.id)
@@ -138,6 +140,7 @@ def _job(work: Path, env: Mapping[str, str]) -> WorkerJob:
         flush_seconds=float(env.get("GITDATA_FLUSH_SECONDS", "60")),
         parent=os.getppid(),
         engine="launcher",  # an image brings its own variables
+        disk=_number(env, "GITDATA_DISK"),
     )
 
 

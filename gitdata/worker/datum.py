@@ -13,7 +13,7 @@ import shutil
 import stat
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,7 +46,8 @@ def _no_matter(datum: str, tries: int) -> None:
 class DatumRunner:
     """Works through datums one at a time. idle: called about once a second while a command runs.
 
-    began: called before each try with the datum's id and the number of the try.
+    began: called before each try with the datum's id and the number of the try. datums: those that it may be given,
+    None for any of the plan.
     """
 
     def __init__(
@@ -57,13 +58,15 @@ class DatumRunner:
         sandbox: Runner,
         idle: Callable[[], None],
         began: Callable[[str, int], None] = _no_matter,
+        datums: Sequence[Datum] | None = None,
     ) -> None:
         self._job, self._plan, self._store, self._sandbox, self._idle = job, plan, store, sandbox, idle
         self._began = began
         self._log, self._tries, self._started = Tail(), 0, 0  # of the datum in hand
         self._scratch = Path(job.scratch)
         self._owner = None if job.uid is None else (job.uid, job.uid if job.gid is None else job.gid)
-        self.stager = Stager(store, Path(job.objects), plan.datums, self._owner)
+        mine = plan.datums if datums is None else datums
+        self.stager = Stager(store, Path(job.objects), mine, self._owner, job.disk)
         self.outputs = OutputStore(store)
 
     def process(self, datum: Datum, tried: int = 0) -> DatumResult:

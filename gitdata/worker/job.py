@@ -23,6 +23,7 @@ class WorkerJob:
 
     objects: the job's folder of shared objects. scratch: this worker's own folder. code, venv: of the image, or "".
     hidden: host paths that commands must not see. secrets: variable -> value. uid, gid: who runs the command.
+    disk: bytes of the volume in which the folders lie, 0 if nobody limits it.
     engine: the program that runs containers, with the local id of the image and further options; "" for the sandbox.
     """
 
@@ -45,6 +46,7 @@ class WorkerJob:
     engine: str = ""
     image: str = ""
     engine_options: tuple[str, ...] = ()
+    disk: int = 0
 
     def dump(self) -> bytes:
         return json.dumps(asdict(self)).encode()

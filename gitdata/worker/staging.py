@@ -3,7 +3,8 @@
 Called by worker.datum before every try. A file that only one datum of the job needs is fetched straight to its
 place. One that several need (a model) is fetched once a job, verified, into a folder that commands never see; each
 datum gets a private copy, or, where it is big, a read-only bind mount of it: a mount costs nothing, and what cannot
-be written needs no copy. Never links, through which a command could alter what the next datum reads.
+be written needs no copy. Never links, through which a command could alter what the next datum reads. What no datum in
+hand reads makes room when the disk is short, and is fetched again.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import os
 import shutil
 import stat
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from uuid import uuid4
 
 from gitdata.backends.filelock import locked
 from gitdata.backends.local import write_all
@@ -29,6 +32,8 @@ from gitdata.model import Datum, Entry
 SMALL = 8 << 20
 OUT = "out"
 _AT_ONCE = 8
+_WAITING = 4  # shared objects that no datum in hand reads get at most this part of the disk
+_MODES = (0o644, 0o755)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +49,19 @@ class Staged:
 
 
 class Stager:
-    """Brings the inputs of the datums of one job. objects: the job's folder of shared objects."""
+    """Brings the inputs of datums of one job, in one worker, one datum at a time.
+
+    objects: the folder of shared objects, of all workers of the job on this machine. datums: what these may still do.
+    disk: bytes of which the folder is a part, 0 for what is free where it lies.
+    """
 
     def __init__(
-        self, store: ObjectStore, objects: Path, datums: Iterable[Datum], owner: tuple[int, int] | None
+        self, store: ObjectStore, objects: Path, datums: Iterable[Datum], owner: tuple[int, int] | None, disk: int = 0
     ) -> None:
-        self._store, self._objects, self._owner = store, objects, owner
-        self._uses = Counter(oid for d in datums for oid in {e.oid for part in d.inputs for e in part.entries})
+        self._store, self._objects, self._owner, self._disk = store, objects, owner, disk
+        self._uses = Counter(oid for d in datums for oid in _oids(d))
+        self._held = objects / f"{uuid4().hex}.held"  # what the datum in hand reads, for other workers to see
+        self._fetched = 0  # bytes of shared objects since room was last made
         self._lock = threading.Lock()
         self.bytes_down = 0
 
@@ -62,6 +73,7 @@ class Stager:
             folders.update(path[:at] for at, letter in enumerate(path) if letter == "/")
         for path in folders & files.keys():
             raise InvalidInputError(f"/pfs/{path} is both a file and a folder in the listing of its input")
+        self._hold(datum)
         for folder in sorted(folders):
             (pfs / folder).mkdir()
             self._own(pfs / folder)
@@ -86,7 +98,7 @@ class Stager:
 
     def _bring(self, entry: Entry, target: Path) -> tuple[Digest, Path | None]:
         """One file; the path is that of the shared object where the target is only a place to mount it."""
-        mode = 0o755 if entry.exec else 0o644
+        mode = _MODES[entry.exec]
         if self._uses[entry.oid] == 1:
             digest, shared = self._fetch(entry.oid, target, mode), None
         else:
@@ -113,10 +125,42 @@ class Stager:
                 scratch = place.with_suffix(".new")
                 digest = self._fetch(oid, scratch, mode)
                 note.write_text(f"{digest.sha256} {digest.size}")
+                _use(note)
                 scratch.rename(place)
+                with self._lock:
+                    self._fetched += digest.size
                 return digest, place
+        _use(note)
         sha256, size = note.read_text().split(" ")
         return Digest(oid, sha256, int(size)), place
+
+    def _hold(self, datum: Datum) -> None:
+        """Say which shared objects must stay while this datum is in hand; make room if much came since the last time.
+
+        Who makes room has the lock, so that nothing goes that a worker has said it reads.
+        """
+        held = [oid for oid in _oids(datum) if self._uses[oid] > 1]
+        if not held and not self._fetched:
+            return
+        with locked(self._objects / "held.lock"):
+            self._held.write_text("\n".join(held))
+            free = shutil.disk_usage(self._objects).free
+            most = (min(self._disk, free) if self._disk else free) // _WAITING
+            if self._fetched > most // 8:  # not for each of many small ones
+                self._make_room(most)
+                self._fetched = 0
+
+    def _make_room(self, most: int) -> None:
+        """Of the shared objects that no datum in hand reads keep those used last, ``most`` bytes of them."""
+        held = {oid for file in self._objects.glob("*.held") for oid in file.read_text().split()}
+        notes = [note for note in self._objects.glob("*.sha256") if note.stem not in held]
+        size = 0
+        for note in sorted(notes, key=lambda note: note.stat().st_mtime_ns, reverse=True):
+            copies = [copy for mode in _MODES if (copy := note.with_suffix(f".{mode:o}")).exists()]
+            size += sum(copy.stat().st_size for copy in copies)
+            if size > most:
+                for file in (*copies, note):
+                    file.unlink()
 
     def _fetch(self, oid: str, target: Path, mode: int) -> Digest:
         """Write an object and verify it. Nothing of a job outlives it, so that nothing need be made durable."""
@@ -139,6 +183,16 @@ class Stager:
                 hint="delete it there and push again from a machine that has the data",
             )
         return digest
+
+
+def _use(note: Path) -> None:
+    """Let a shared object be the one used last; the system's own time for a file is too coarse to tell."""
+    now = time.time_ns()
+    os.utime(note, ns=(now, now))
+
+
+def _oids(datum: Datum) -> set[str]:
+    return {entry.oid for part in datum.inputs for entry in part.entries}
 
 
 def undisturbed(staged: Staged, pfs: Path) -> Staged:

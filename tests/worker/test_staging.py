@@ -75,3 +75,31 @@ def test_two_inputs_of_one_name_share_a_folder(store: ObjectStore, tmp_path: Pat
         ONE: hashlib.sha256(b"1").hexdigest(),
         TWO: hashlib.sha256(b"2").hexdigest(),
     }
+
+
+def test_shared_inputs_that_nothing_in_hand_reads_make_room(store: ObjectStore, tmp_path: Path) -> None:
+    data = [str(n).encode() * 100 for n in range(1, 10)]
+    model, *films = (hashlib.md5(d, usedforsecurity=False).hexdigest() for d in data)
+    for oid, body in zip((model, *films), data, strict=True):
+        store.write(object_key(oid), body)
+    objects = tmp_path / "objects"
+    objects.mkdir()
+
+    def there() -> set[str]:
+        return {path.stem for path in objects.glob("*.644")}
+
+    def stage(stager: Stager, film: str) -> set[str]:
+        pfs = tmp_path / f"pfs{len(list(tmp_path.glob('pfs*')))}"
+        pfs.mkdir()
+        stager.stage(datum(("film", {"f": film}), ("model", {"m": model})), pfs)
+        return there()
+
+    twice = [datum(("film", {"f": film}), ("model", {"m": model})) for film in films for _ in range(2)]
+    one, other = (Stager(store, objects, twice, None, disk=1000) for _ in range(2))
+    stage(other, films[0])
+    for at, film in enumerate(films[1:], 1):
+        # What the other worker reads, what this one reads, and of the rest the last two: a quarter of the disk.
+        assert stage(one, film) == {films[0], model, film, *films[max(1, at - 2) : at]}
+    assert one.bytes_down == 700  # the model and what there was room for came once
+    stage(other, films[7])
+    assert films[0] not in stage(one, films[1])
