@@ -15,7 +15,7 @@ from gitdata.commands.terminal import duration, print_json, print_table, size
 from gitdata.controller.jobs import JobRow, list_jobs
 from gitdata.errors import UsageError
 
-COLOURS = {"success": "32", "running": "33", "failed": "31"}
+COLOURS = {"success": "32", "running": "33", "cancelled": "33", "failed": "31"}
 HEADER = ("ID", "OUTPUT COMMIT", "STAGE", "STARTED", "DURATION", "RESTART", "PROGRESS", "DOWN", "UP", "STATE")
 
 

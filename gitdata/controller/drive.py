@@ -7,15 +7,20 @@ one stage never do the same datums side by side; the rest is asked of the execut
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
+from gitdata.bounded import Bounded
 from gitdata.controller.collect import collect, give_up
 from gitdata.controller.facts import Facts, Survey, Wish
-from gitdata.controller.launch import launch
+from gitdata.controller.launch import launch, withdraw
 from gitdata.controller.live import Live
 from gitdata.controller.plan import LONGEST_BACKOFF_MS, StagePlan
 from gitdata.controller.site import Site
+from gitdata.errors import InvalidInputError
 from gitdata.identity import run_of_job
+
+_MOST_RUNS = 100_000
 
 
 class Driver:
@@ -26,6 +31,7 @@ class Driver:
         self.facts = Facts(site)
         self.live = Live(site, clock)
         self._active: dict[str, str] = {}
+        self._runs: Bounded[str, str] = Bounded(_MOST_RUNS)  # job -> run key, of those that ran
         self._told: set[str] = set()
         self._last: dict[str, Survey] = {}
 
@@ -67,6 +73,7 @@ class Driver:
         for plan in survey.plans.values():
             if plan.state != "run":
                 continue
+            self._runs[plan.job] = plan.run_key
             if run_of_job(plan.job) in survey.wish.cancelled:
                 # The record first: a controller that is killed in between leaves a job that no plan wants any more.
                 give_up(self.site, self.facts, survey, plan, "it was cancelled by a request", now=self.clock())
@@ -86,6 +93,11 @@ class Driver:
                 self._active[plan.stage_key] = plan.job
                 self.live.add(plan)
         return False
+
+    def withdraw(self, job: str) -> None:
+        """Record that no commit wants a job that is to be cancelled and forgotten. That is no failed attempt."""
+        with suppress(InvalidInputError):  # of a newer gitdata, say: then people are not told
+            withdraw(self.site, job, self._runs.get(job, ""), now=self.clock())
 
     def _may_start(self, plan: StagePlan) -> bool:
         """One active job per stage key, and not before the backoff of a failed attempt is over."""

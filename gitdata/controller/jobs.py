@@ -24,7 +24,7 @@ from gitdata.formats.keys import (
 )
 from gitdata.formats.live import LiveShard
 from gitdata.formats.plans import parse_plan
-from gitdata.formats.records import Counts, RunRecord, parse_record
+from gitdata.formats.records import Counts, RunRecord, parse_record, standing
 from gitdata.model import DatumResult, RunPlan
 
 MOST_JOBS = 1000  # that are looked through for one
@@ -34,7 +34,7 @@ MOST_JOBS = 1000  # that are looked through for one
 class JobRow:
     """One attempt at a run. started, finished: milliseconds, 0 if not yet. output_commit: where it was published.
 
-    state: running, success, failed. records: name -> record of this attempt.
+    state: running, cancelled (no commit wants it), success, failed. records: name -> record of this attempt.
     """
 
     id: str
@@ -145,8 +145,7 @@ def _published(commits: Iterable[OutputCommit]) -> dict[str, str]:
 
 
 def _row(store: ObjectStore, zone: str, records: Mapping[str, RunRecord], published: Mapping[str, str]) -> JobRow:
-    ended = {name: r for name, r in sorted(records.items()) if r.kind != "started"}
-    name, last = next(iter(ended.items()), next(iter(records.items())))
+    name, last = standing(records)
     begun = [r.time for r in records.values() if r.kind == "started"]
     started = min([*begun, *([last.started] if last.started else [])], default=last.time)
     row = JobRow(
@@ -155,7 +154,7 @@ def _row(store: ObjectStore, zone: str, records: Mapping[str, RunRecord], publis
         stage=last.stage,
         branch=last.branch,
         commit=last.commit,
-        state="running" if last.kind == "started" else last.state or "failed",
+        state={"started": "running", "cancelled": "cancelled"}.get(last.kind, last.state or "failed"),
         started=started,
         finished=0 if last.kind == "started" else last.finished or last.time,
         restarts=last.restarts,

@@ -1,8 +1,9 @@
 """Launch: start, or adopt, the job of a stage that has datums to do.
 
-Called by ``loop`` for stages whose plan says ``run``. Order of writing: the inputs that live in git, the plan, the
+Called by ``drive`` for stages whose plan says ``run``. Order of writing: the inputs that live in git, the plan, the
 ``started`` record, then the job, so that whatever can be seen of a job can also be explained. A crash between any two
 leaves objects that name themselves and are found again. At most one job per stage key is active; the loop sees to it.
+``withdraw`` is its reverse, for a job that no commit wants any more.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from gitdata.backends.git import Git
 from gitdata.backends.objects import ObjectStore
 from gitdata.controller.facts import Survey
 from gitdata.controller.plan import StagePlan
+from gitdata.controller.recorded import read_records
 from gitdata.controller.site import Site
 from gitdata.data.transfer import missing
 from gitdata.executors.base import Job
 from gitdata.formats.dvc import object_key
-from gitdata.formats.keys import plan_key, run_record_key
+from gitdata.formats.keys import plan_key, run_record_key, run_record_name, runs_prefix
 from gitdata.formats.plans import dump_plan
-from gitdata.formats.records import Kind, RunRecord, dump_record
-from gitdata.identity import sha256
+from gitdata.formats.records import Kind, RunRecord, dump_record, standing
+from gitdata.identity import job_name, run_of_job, sha256
 from gitdata.model import RunPlan, leaves
 
 
@@ -62,6 +64,29 @@ def launch(site: Site, survey: Survey, plan: StagePlan, *, now: int) -> None:
         ),
         site.git,
     )
+
+
+def withdraw(site: Site, job: str, run_key: str, *, now: int) -> None:
+    """Record that a job that has no end yet is cancelled: its run has not failed, and starts anew when it is wanted.
+
+    run_key: "" if it must be looked for.
+    """
+    run_key = run_key or _find_run(site, job)
+    records = read_records(site.store, [site.zone], run_key, {}) if run_key else {}
+    mine = {name: found for name, found in records.items() if found.job == job}
+    last = standing(mine)[1] if mine else None
+    if last is not None and last.kind == "started":
+        told = replace(last, kind="cancelled", message="no commit wants it", plan="", executor="")
+        write_record(site, replace(told, time=max(now, last.time)))
+
+
+def _find_run(site: Site, job: str) -> str:
+    """The run key of a job that another controller started, or one before us; "" if nothing is recorded of it."""
+    run = run_of_job(job)
+    stage = run.rpartition("-")[0]
+    names = (run_record_name(info.key) for info in site.store.list(runs_prefix(site.zone)))
+    keys = {name[0] for name in names if name is not None}
+    return next((key for key in keys if run_of_job(job_name(stage, *site.owner, key, 1)) == run), "")
 
 
 def record(plan: StagePlan, survey: Survey, kind: Kind, now: int) -> RunRecord:

@@ -323,6 +323,7 @@ class Controller:
             commit = self.site.executor.commit(name)
             if anothers(commit) or (commit in ours and name not in self._wanted and status.state in _ALIVE):
                 continue  # of a commit of ours: by another who knows its tags, or what was asked, otherwise
+            self.driver.withdraw(name)
             if status.state in _ALIVE:
                 self.say(f"cancel {name}: no commit wants it")
                 self.site.executor.cancel(name)

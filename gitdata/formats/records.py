@@ -15,7 +15,7 @@ from gitdata.errors import InvalidInputError
 from gitdata.identity import canonical
 from gitdata.model import Output
 
-Kind: TypeAlias = Literal["started", "failed", "result"]
+Kind: TypeAlias = Literal["started", "cancelled", "failed", "result"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ def dump_record(record: RunRecord) -> bytes:
         body[name] = getattr(record, name)
     if record.kind == "started":
         body |= {"plan": record.plan, "executor": record.executor}
+    elif record.kind == "cancelled":
+        body |= {"message": record.message}
     else:
         body |= {"cause": record.cause, "message": record.message}
         body["datums"] = {name: getattr(record.counts, name) for name in Counts.__slots__}
@@ -133,7 +135,7 @@ def _number(value: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The fold of a run's records.
+    """The fold of a run's records. What was cancelled because nobody wanted it any more is no part of it.
 
     results: name -> record of every result that succeeded. failures: every failed record or failed result.
     """
@@ -152,6 +154,14 @@ class History:
         """The failure of the highest attempt; of several, one of the user's first, then that with the smallest name."""
         order = lambda item: (-item[1].attempt, item[1].cause != "user", item[0])  # noqa: E731
         return min(self.failures, key=order, default=None)
+
+
+def standing(records: Mapping[str, RunRecord]) -> tuple[str, RunRecord]:
+    """Of all records of one attempt that which says how it stands: of its end, else of its last start or cancel."""
+    ended = sorted(name for name, record in records.items() if record.kind in ("failed", "result"))
+    if ended:
+        return ended[0], records[ended[0]]
+    return max(records.items(), key=lambda item: (item[1].time, item[1].kind == "cancelled", item[0]))
 
 
 def fold(records: Iterable[tuple[str, RunRecord]]) -> History:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gitdata.controller.drive import Driver
+from gitdata.controller.jobs import list_jobs
 from gitdata.controller.loop import Controller, now_ms
 from gitdata.controller.serve import serve
 from gitdata.identity import sha256
@@ -97,19 +98,28 @@ def test_an_error_of_one_branch_cancels_no_job(lab: Lab) -> None:
     assert lab.files("copy") == {"a": "one"}
 
 
-def test_a_cancelled_job_that_is_wanted_again_is_no_failed_attempt(lab: Lab) -> None:
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_cancelled_job_that_is_wanted_again_is_no_failed_attempt(lab: Lab, restarted: bool) -> None:
+    def shown() -> list[tuple[str, bool, str]]:
+        return [(row.state, row.finished > 0, row.message) for row in list_jobs(lab.store, "main", (), 9)]
+
     lab.stage("copy", f"sleep 2; {COPY}")
     wanted = lab.push("slow")
     with lab.controller() as controller:
         controller.turn()
+        assert shown() == [("running", False, "")]
         lab.work.git("push", "--quiet", "--force", "origin", "HEAD~1:refs/heads/main")
+        if restarted:
+            controller.driver = Driver(controller.site, say=lab.log.append, clock=now_ms)
         until(controller, lambda: not controller.site.executor.jobs())
+        assert shown() == [("cancelled", True, "no commit wants it")]
         lab.work.git("push", "--quiet", "--force", "origin", f"{wanted}:refs/heads/main")
         serve(controller, once=True, stop=threading.Event())
     assert [line for line in lab.log if "cancel" in line]
     started = [line.split(": ")[1] for line in lab.log if ": start " in line]
     assert len(started) == 2
     assert len(set(started)) == 1
+    assert shown() == [("success", True, "")]
 
 
 def test_what_another_controller_packed_is_not_packed_again(lab: Lab) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitdata.errors import InvalidInputError
-from gitdata.formats.records import Counts, RunRecord, dump_record, fold, parse_record
+from gitdata.formats.records import Counts, RunRecord, dump_record, fold, parse_record, standing
 from gitdata.model import Output
 
 BASE = RunRecord(
@@ -40,7 +40,12 @@ RESULT = replace(
 FAILED = replace(BASE, kind="failed", cause="infrastructure", message="the disk is full", plan="", executor="")
 
 
-@pytest.mark.parametrize("record", [BASE, RESULT, FAILED, replace(RESULT, state="failed", output=None, cause="user")])
+CANCELLED = replace(BASE, kind="cancelled", message="no commit wants it", plan="", executor="")
+
+
+@pytest.mark.parametrize(
+    "record", [BASE, CANCELLED, RESULT, FAILED, replace(RESULT, state="failed", output=None, cause="user")]
+)
 def test_a_record_comes_back_as_it_was(record: RunRecord) -> None:
     assert parse_record(dump_record(record), "x") == record
 
@@ -72,7 +77,15 @@ def test_what_is_no_record_is_refused_by_name(data: bytes) -> None:
 
 
 @given(
-    st.permutations([("1" * 64, BASE), ("2" * 64, FAILED), ("3" * 64, replace(FAILED, attempt=4)), ("4" * 64, RESULT)])
+    st.permutations(
+        [
+            ("1" * 64, BASE),
+            ("2" * 64, FAILED),
+            ("3" * 64, replace(FAILED, attempt=4)),
+            ("4" * 64, RESULT),
+            ("5" * 64, replace(CANCELLED, attempt=5)),
+        ]
+    )
 )
 def test_the_fold_does_not_depend_on_order(records: list[tuple[str, RunRecord]]) -> None:
     history = fold(records)
@@ -81,3 +94,10 @@ def test_the_fold_does_not_depend_on_order(records: list[tuple[str, RunRecord]])
     assert history.last_failure[0] == "3" * 64
     assert list(history.results) == ["4" * 64]
     assert history.started == (BASE,)
+
+
+def test_an_attempt_stands_as_its_end_says_else_as_its_last_start_or_cancel() -> None:
+    again = replace(BASE, time=BASE.time + 1)
+    assert standing({"1": BASE, "2": CANCELLED}) == ("2", CANCELLED)
+    assert standing({"1": BASE, "2": CANCELLED, "3": again}) == ("3", again)
+    assert standing({"1": replace(CANCELLED, time=BASE.time + 9), "2": FAILED}) == ("2", FAILED)
