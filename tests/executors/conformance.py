@@ -269,6 +269,7 @@ class Conformance:
     def test_names_that_nobody_knows(self, executor: Executor) -> None:
         assert executor.status("nothing-0-1") is None
         assert executor.progress("nothing-0-1").processed == 0
+        assert not executor.is_foreign("nothing-0-1")
         executor.cancel("nothing-0-1")
         executor.forget("nothing-0-1")
 
