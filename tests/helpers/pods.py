@@ -223,6 +223,9 @@ class PodExecutor:
     def commit(self, name: str) -> str:
         return ""
 
+    def is_foreign(self, name: str) -> bool:
+        return False
+
     def cancel(self, name: str) -> None:
         if name in self._jobs:
             self._stop(self._jobs[name], "cancelled", mine=True)
