@@ -1,7 +1,8 @@
 """What a real node changes on the machine, written down before and put back after. Called by testbed.py.
 
 ``restore`` works from the cluster's folder alone: also for one whose process was killed, when the next one starts.
-It ends only processes that belong to that folder: those in the pods' cgroups and the shims of its containerd.
+It ends only processes that belong to that folder: those in the cgroups of its pods and the shims of its containerd.
+What another container runtime of the machine may use by now stays.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ SYSCTLS = (  # kubelet sets all but the last, CNI that one
     "kernel/keys/root_maxbytes",
     "net/ipv4/ip_forward",
 )
+RUNTIMES = frozenset({"containerd", "crio", "dockerd", "k0s", "k3s-agent", "k3s-server", "kubelet", "rke2"})
 SHIM_SOCKETS = Path("/run/containerd/s")
 POD_LOG_LINKS = Path("/var/log/containers")
 CNI_RESULTS = Path("/var/lib/cni/results")
@@ -70,7 +72,7 @@ def restore(folder: Path) -> None:
     if not path.exists():
         return
     before = json.loads(path.read_text())
-    _end(_processes_in_pods())
+    _end(processes_in_pods(of=_pods(folder)))
     _end(_shims(folder))
     unmount(folder)
     subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True)
@@ -84,8 +86,8 @@ def restore(folder: Path) -> None:
     for link in _entries(POD_LOG_LINKS):
         if link.is_symlink() and link.readlink().is_relative_to(folder):
             link.unlink()
-    for name in FOLDERS:
-        if name not in before["folders"]:
+    for name in _new_folders(before):
+        if not _mounts(Path(name)):  # whoever mounted something there uses it
             shutil.rmtree(name, ignore_errors=True)
     for name, value in before["sysctls"].items():
         if Path("/proc/sys", name).read_text() != value:
@@ -97,12 +99,31 @@ def restore(folder: Path) -> None:
 
 def _left(folder: Path, before: dict[str, Any]) -> list[str]:
     """What is still not as it was."""
-    left = [f"process {pid}" for pid in _shims(folder) | _processes_in_pods()]
+    left = [f"process {pid}" for pid in _shims(folder) | processes_in_pods(of=_pods(folder))]
     left += [f"mount {place}" for place in _mounts(folder)]
-    left += [str(path) for path in (Path("/sys/class/net", BRIDGE), *pod_cgroups()) if path.exists()]
-    left += [name for name in FOLDERS if name not in before["folders"] and Path(name).exists()]
+    left += [str(path) for path in [Path("/sys/class/net", BRIDGE)] if path.exists()]
+    left += [str(path) for path in pod_cgroups() if not processes_in_pods()]
+    left += [name for name in _new_folders(before) if Path(name).exists()]
     left += [name for name, value in before["sysctls"].items() if Path("/proc/sys", name).read_text() != value]
     return left
+
+
+def _new_folders(before: dict[str, Any]) -> list[str]:
+    """Those that were made since: none if another runtime is here by now, as they may be its own."""
+    names = {comm for path in Path("/proc").glob("[0-9]*/comm") if (comm := _word(path))}
+    return [] if names & RUNTIMES else [name for name in FOLDERS if name not in before["folders"]]
+
+
+def _word(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""  # the process has just ended
+
+
+def _pods(folder: Path) -> set[str]:
+    """The names of our pods' cgroups: kubelet keeps a folder for each pod."""
+    return {f"pod{path.name}" for path in _entries(folder / "kubelet" / "pods")}
 
 
 def pod_cgroups(root: Path = CGROUPS) -> list[Path]:
@@ -112,7 +133,7 @@ def pod_cgroups(root: Path = CGROUPS) -> list[Path]:
 
 def remove_pod_cgroups(root: Path = CGROUPS) -> bool:
     """Whether none is there any more: those without a process are of a cluster that is dead, and go."""
-    if _processes_in_pods(root):
+    if processes_in_pods(root):
         return False
     for group in pod_cgroups(root):
         for inner in sorted(group.rglob("*/"), key=lambda p: len(p.parts), reverse=True):
@@ -121,11 +142,13 @@ def remove_pod_cgroups(root: Path = CGROUPS) -> bool:
     return not pod_cgroups(root)
 
 
-def _processes_in_pods(root: Path = CGROUPS) -> set[int]:
+def processes_in_pods(root: Path = CGROUPS, *, of: Collection[str] | None = None) -> set[int]:
+    """of: names of pods' cgroups, None for all."""
     found: set[int] = set()
     for group in pod_cgroups(root):
         for listed in group.rglob("cgroup.procs"):
-            found.update(map(int, listed.read_text().split()))
+            if of is None or not {*listed.parts}.isdisjoint(of):
+                found.update(map(int, listed.read_text().split()))
     return found
 
 

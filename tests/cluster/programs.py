@@ -10,7 +10,8 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from cluster.processes import TestbedError, run
@@ -31,6 +32,8 @@ PACKAGES = {  # program -> Debian's package
     "debootstrap": "debootstrap",
     "ip": "iproute2",
 }
+SERVICES = frozenset({"containerd", "docker-registry"})
+POLICY = Path("/usr/sbin/policy-rc.d")
 OTHERS = {  # what other tests run, that of containers and of the launcher
     "podman": "podman",
     "busybox": "busybox-static",
@@ -61,11 +64,28 @@ def missing_packages(wanted: Mapping[str, str] = PACKAGES) -> list[str]:
 
 
 def install_packages(wanted: Mapping[str, str] = PACKAGES) -> None:
-    """Install what is missing with apt; their services are not started (a policy of Debian's for RUNLEVEL=1)."""
+    """Install what is missing with apt; their services are not started, now or when the machine starts."""
     if packages := missing_packages(wanted):
-        quiet = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-        run("apt-get", "update", "-q", env=quiet)
-        run("apt-get", "install", "-q", "-y", "--no-install-recommends", *packages, env=quiet)
+        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        with _no_service_starts():
+            run("apt-get", "update", "-q", env=quiet)
+            run("apt-get", "install", "-q", "-y", "--no-install-recommends", *packages, env=quiet)
+        if shutil.which("systemctl") and (services := SERVICES & {*packages}):
+            run("systemctl", "disable", *services, check=False)
+
+
+@contextmanager
+def _no_service_starts() -> Iterator[None]:
+    """By Debian's own means: its installers ask this program."""
+    if POLICY.exists():
+        yield
+        return
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink()
 
 
 def why_not(tier: str) -> str | None:

@@ -9,7 +9,7 @@ import pytest
 from cluster.api import Api, ApiError
 from cluster.fake_kubelet import FATE, SECONDS
 from cluster.jobs import JOBS, indexed_job
-from cluster.machine import remove_pod_cgroups
+from cluster.machine import processes_in_pods, remove_pod_cgroups
 from cluster.processes import eventually
 from cluster.testbed import Cluster
 
@@ -120,3 +120,6 @@ def test_empty_cgroups_of_a_dead_cluster_keep_nobody_from_a_new_one(tmp_path: Pa
     (inner / "cgroup.procs").write_text("1\n")  # another kubelet's
     assert not remove_pod_cgroups(tmp_path)
     assert inner.exists()
+    assert processes_in_pods(tmp_path) == {1}
+    assert processes_in_pods(tmp_path, of={"pod1", "pod2"}) == {1}
+    assert processes_in_pods(tmp_path, of={"pod2"}) == set()

@@ -8,6 +8,7 @@ the machine is left as it was found. As a program it keeps a cluster until Ctrl-
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import signal
 import sys
@@ -113,9 +114,9 @@ def running(tier: Tier) -> Iterator[Cluster]:
     assert binaries is not None
     with ExitStack() as undo:
         if tier == "node":
-            only = undo.enter_context(Path(tempfile.gettempdir(), "gitdata-node.lock").open("w"))
+            only = undo.enter_context(_lock_file("node").open("w"))
             _only_one(only.fileno())
-        with Path(tempfile.gettempdir(), "gitdata-sweep.lock").open("w") as sweeping:
+        with _lock_file("sweep").open("w") as sweeping:
             # One at a time: a folder that is new, and not yet locked, looks as if nobody had it.
             fcntl.flock(sweeping, fcntl.LOCK_EX)
             sweep(real_pods=tier == "node")
@@ -126,6 +127,12 @@ def running(tier: Tier) -> Iterator[Cluster]:
             lock = undo.enter_context((folder / _LOCK).open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield _start(tier, folder, binaries, undo)
+
+
+def _lock_file(name: str) -> Path:
+    """A user's own: nobody may write another's file in a folder for all."""
+    place = "/run" if os.geteuid() == 0 else tempfile.gettempdir()
+    return Path(place, f"gitdata-{name}-{os.geteuid()}.lock")
 
 
 def _only_one(lock: int) -> None:
@@ -186,7 +193,7 @@ def sweep(*, real_pods: bool) -> None:
     """
     for folder in Path(tempfile.gettempdir()).resolve().glob(f"{_PREFIX}*"):
         try:
-            with (folder / _LOCK).open("r+") as lock:
+            with (folder / _LOCK).open("a+") as lock:  # one that was half removed has none any more
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if (folder / machine.RECORD).exists():
                     if not real_pods:
@@ -194,7 +201,7 @@ def sweep(*, real_pods: bool) -> None:
                     machine.restore(folder)
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:
-            continue  # in use, just being made, or another user's
+            continue  # in use, or another user's
 
 
 def main() -> None:
