@@ -20,6 +20,8 @@ EACH = PfsInput("in", "/*", "in")
 
 
 class Conformance:
+    JOB_TIMEOUT_MS = 500  # of a job that takes too long: within it its command must have begun
+
     # ------------------------------------------------------------------------------------------- what a command sees
 
     def test_a_command_sees_its_own_files_and_no_others(self, executor: Executor, bench: Bench) -> None:
@@ -291,7 +293,7 @@ class Conformance:
         assert (done.status.state, done.results) == ("succeeded", {})
 
     def test_a_job_that_takes_too_long_is_ended(self, executor: Executor, bench: Bench) -> None:
-        done = bench.run(executor, bench.stage("sleep 60", job_timeout_ms=500), {"a": b""})
+        done = bench.run(executor, bench.stage("sleep 60", job_timeout_ms=self.JOB_TIMEOUT_MS), {"a": b""})
         assert done.status.state == "failed"
         assert not done.status.infrastructure
         assert "job_timeout" in done.status.message

@@ -26,6 +26,8 @@ __all__ = ["bench", "executor"]  # found here by pytest
 class TestKubernetesConformance(Conformance):
     """Every promise of the Protocol; what speaks of image folders is said here of images."""
 
+    JOB_TIMEOUT_MS = 20_000
+
     def test_code_is_the_image_folder_and_the_working_folder(self, executor: Executor, bench: Bench) -> None:
         assert bench.run(executor, bench.stage("pwd", working_dir="/usr/bin"), {"a": b""}).log() == "/usr/bin\n"
 
