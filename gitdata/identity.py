@@ -110,7 +110,7 @@ def execution_key(run_key: str, stage: Stage) -> str:
         "datum_timeout_ms": stage.datum_timeout_ms,
         "job_timeout_ms": stage.job_timeout_ms,
         "resources": stage.resources,
-        "secrets": sorted(s.name for s in stage.transform.secrets),
+        "secrets": sorted([s.name, s.key, s.env_var, s.mount_path] for s in stage.transform.secrets),
     }
     if stage.scheduling != Scheduling():
         body["scheduling"] = asdict(stage.scheduling)
