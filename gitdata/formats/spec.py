@@ -83,6 +83,8 @@ def load_pipeline(
 
 
 def _read(data: bytes, file: str, default_branch: str | None) -> list[Spec]:
+    if not file.isascii() and any("\ud800" <= c <= "\udfff" for c in file):
+        raise InvalidInputError(f"{file!a}: its name is not valid UTF-8; rename the file")
     branches = frozenset({"master", default_branch or "main"})
     documents = read_documents(data, file)
     several = len(documents) > 1

@@ -52,6 +52,13 @@ def test_stages_come_after_those_they_read() -> None:
     assert [s.name for s in load_pipeline(files, SOURCES)] == ["c", "z", "a", "b"]
 
 
+def test_a_file_name_that_is_no_text_is_a_problem() -> None:
+    files = chain(a="images")
+    assert wrong({**files, "stages/caf\udce9.json": files["stages/a.json"]}) == [
+        r"'stages/caf\udce9.json': its name is not valid UTF-8; rename the file"
+    ]
+
+
 def test_no_specs_are_no_stages() -> None:
     assert load_pipeline({}, SOURCES) == ()
 
