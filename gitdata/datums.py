@@ -18,9 +18,10 @@ from gitdata.globs import Glob, GlobError, State, check_glob, compile_glob
 from gitdata.identity import datum_id_of, datum_input_bytes
 from gitdata.model import CrossInput, Datum, DatumInput, Input, Listing, PfsInput
 
-__all__ = ["MAX_DATUMS", "check_glob", "enumerate_datums", "match"]
+__all__ = ["MAX_DATUMS", "MAX_FILES", "check_glob", "enumerate_datums", "match"]
 
 MAX_DATUMS = 1_000_000
+MAX_FILES = 2_000_000  # of all datums together: each line of a plan lists its datum's files
 
 _path = attrgetter("path")
 
@@ -29,7 +30,7 @@ def enumerate_datums(stage_key: str, expression: Input, listings: Mapping[str, L
     """The datums of a stage, in order, no two with one id. listings: by ``PfsInput.repo``.
 
     Raises InvalidInputError for a bad glob, for a path that is not valid Unicode and for more than
-    MAX_DATUMS.
+    MAX_DATUMS or MAX_FILES.
     """
     combinations = _combinations(expression, listings)
     if isinstance(expression, PfsInput):
@@ -74,10 +75,20 @@ def _combinations(expression: Input, listings: Mapping[str, Listing]) -> list[tu
         raise InvalidInputError(
             f"the inputs make {count:,} datums, more than {MAX_DATUMS:,}", hint="use a coarser glob"
         )
+    files = sum(_files(part) * (count // len(part) if crossed else 1) for part in parts if part)
+    if files > MAX_FILES:
+        raise InvalidInputError(
+            f"the {count:,} datums of the inputs have {files:,} files together, more than {MAX_FILES:,}",
+            hint="let each datum have fewer: put what all of them read into an archive file, or use a coarser glob",
+        )
     if not crossed:
         return [combination for part in parts for combination in part]
     # product() varies its last argument fastest, Pachyderm the first input.
     return [sum(reversed(row), ()) for row in product(*reversed(parts))]
+
+
+def _files(combinations: Iterable[tuple[DatumInput, ...]]) -> int:
+    return sum(len(one.entries) for inputs in combinations for one in inputs)
 
 
 def match(glob: str, listing: Listing) -> list[tuple[str, Listing]]:

@@ -124,6 +124,15 @@ def test_too_many_datums_are_refused_before_they_are_made() -> None:
     assert caught.value.hint
 
 
+def test_too_many_files_of_all_datums_together_are_refused() -> None:
+    many, model = listing(*map(str, range(2000))), listing(*map(str, range(1000)))
+    cross = CrossInput((A, PfsInput("b", "/", "b")))
+    assert len(enumerate_datums(KEY, cross, {"a": many, "b": model[:999]})) == 2000
+    with pytest.raises(InvalidInputError, match="2,000 datums of the inputs have 2,002,000 files together") as caught:
+        enumerate_datums(KEY, cross, {"a": many, "b": model})
+    assert "archive" in caught.value.hint
+
+
 def test_a_path_that_is_no_text_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="not valid UTF-8"):
         enumerate_datums(KEY, A, {"a": (Entry("\udcff", "0" * 32),)})

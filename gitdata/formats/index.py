@@ -93,7 +93,7 @@ def parse_index(data: bytes, name: str = "datum index") -> IndexObject:
     replaces = head.texts("replaces") if kind == "pack" else ()
     if not all(NAME.fullmatch(replaced) for replaced in replaces):
         raise head.bad("replaces names something that is neither a segment nor a pack")
-    results = tuple(_result(Fields(v, f"{name}: line {i}")) for i, v in enumerate(values[1:], 2))
+    results = tuple(_result(Fields(v, f"{name}: line {i}")) for i, v in enumerate(values, 2))
     return IndexObject(kind, head.text("stage_key", SHA256), replaces, results)
 
 

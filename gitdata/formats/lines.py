@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from typing import Any
 
 from gitdata.errors import InvalidInputError
@@ -121,27 +122,28 @@ class Fields:
         return Entry(path, oid, None if size is None else self.check_number(key, size), exec, sha256)
 
 
-def split_lines(data: bytes, name: str) -> list[Any]:
-    """The JSON value of each line of an object. Raises InvalidInputError naming object and line."""
+def split_lines(data: bytes, name: str) -> Iterator[Any]:
+    """The JSON value of each line of an object, at least one; read as they are asked for, because together they take
+    several times the bytes. Raises InvalidInputError naming object and line.
+    """
     if len(data) > MAX_BYTES:
         raise InvalidInputError(f"{name}: {len(data)} bytes are more than gitdata reads ({MAX_BYTES})")
     if not data.endswith(b"\n"):
         raise InvalidInputError(f"{name}: the end is missing")
-    values: list[Any] = []
-    try:
-        for line in data[:-1].decode().split("\n"):
-            value, end = _decode(line)
-            if end != len(line):
+    for number, line in enumerate(BytesIO(data), 1):
+        try:
+            text = line.decode()
+            value, end = _decode(text)
+            if end != len(text) - 1:
                 raise ValueError("more than one value")
-            values.append(value)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInputError(f"{name}: line {len(values) + 1} is not JSON") from error
-    return values
+        except (ValueError, RecursionError) as error:
+            raise InvalidInputError(f"{name}: line {number} is not JSON") from error
+        yield value
 
 
-def header(values: list[Any], name: str, kinds: tuple[str, ...]) -> Fields:
+def header(values: Iterator[Any], name: str, kinds: tuple[str, ...]) -> Fields:
     """The first line, after its version and kind have been checked."""
-    fields = Fields(values[0], f"{name}: line 1")
+    fields = Fields(next(values), f"{name}: line 1")
     version = fields.number("v")
     if version != 1:
         raise InvalidInputError(f"{name}: version {version} is newer than this gitdata", hint="upgrade gitdata")

@@ -7,6 +7,7 @@ their values. The reader takes nothing on trust but that the bytes have the dige
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from io import SEEK_END, BytesIO
 from json.encoder import encode_basestring as _text  # what ``join_lines`` escapes, and no more
 
 from gitdata.formats.lines import COMMIT, SHA256, Fields, header, join_lines, split_lines
@@ -28,7 +29,10 @@ def dump_plan(plan: RunPlan) -> bytes:
         "commits": plan.commits,
         "job": plan.job,
     }
-    return join_lines([head]) + "".join(_lines(plan.datums)).encode()
+    body = BytesIO(join_lines([head]))
+    body.seek(0, SEEK_END)
+    body.writelines(line.encode() for line in _lines(plan.datums))  # a plan may have hundreds of MB: never twice
+    return body.getvalue()
 
 
 def _lines(datums: Iterable[Datum]) -> Iterator[str]:
@@ -55,6 +59,7 @@ def parse_plan(data: bytes, name: str = "plan") -> RunPlan:
     values = split_lines(data, name)
     head = header(values, name, ("plan",))
     environment = head.object("environment")
+    shared: dict[DatumInput, DatumInput] = {}  # one that stands in every datum is kept once
     return RunPlan(
         stage=stage_from_json(head.value("stage"), f"{name}: line 1: stage"),
         stage_key=head.text("stage_key", SHA256),
@@ -63,13 +68,14 @@ def parse_plan(data: bytes, name: str = "plan") -> RunPlan:
         environment=Environment(environment.text("id"), environment.text("image")),
         commit=head.text("commit", COMMIT, empty=True),
         commits=head.pairs("commits"),
-        datums=tuple(_datum(Fields(v, f"{name}: line {i}")) for i, v in enumerate(values[1:], 2)),
+        datums=tuple(_datum(Fields(v, f"{name}: line {i}"), shared) for i, v in enumerate(values, 2)),
         job=head.text("job"),
     )
 
 
-def _datum(f: Fields) -> Datum:
-    return Datum(f.text("id", SHA256), tuple(_input(i) for i in f.objects("inputs")))
+def _datum(f: Fields, shared: dict[DatumInput, DatumInput]) -> Datum:
+    inputs = (_input(i) for i in f.objects("inputs"))
+    return Datum(f.text("id", SHA256), tuple(shared.setdefault(one, one) for one in inputs))
 
 
 def _input(f: Fields) -> DatumInput:

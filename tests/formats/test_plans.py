@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -145,6 +147,18 @@ def test_the_bytes_are_those_of_the_format() -> None:
     }  # fmt: skip
     assert fields["kind"] == "plan"
     assert fields["v"] == 1
+
+
+def test_an_input_that_stands_in_every_datum_is_held_once() -> None:
+    model = DatumInput("model", "/", tuple(Entry(f"layer-{n}", "5" * 32, n) for n in range(1000)))
+    datums = tuple(Datum(f"{n:064d}", (DatumInput("r", f"/{n}", ()), model)) for n in range(300))
+    data = dump_plan(replace(SIMPLE, datums=datums))
+    tracemalloc.start()
+    found = parse_plan(data)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.datums == datums
+    assert most < len(data) / 4
 
 
 def changed(line: int, **change: Any) -> bytes:
