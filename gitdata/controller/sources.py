@@ -17,11 +17,12 @@ from gitdata.backends.git_records import TreeEntry, hide_password
 from gitdata.backends.objects import ObjectStore
 from gitdata.data.hashing import hash_bytes
 from gitdata.data.transfer import read_listing
-from gitdata.errors import InvalidInputError
-from gitdata.formats.dvc import parse_pointer
+from gitdata.data.workspace import Tracked, outs_of, require
+from gitdata.errors import InvalidInputError, MissingDataError
+from gitdata.formats.dvc import object_key, parse_pointer
 from gitdata.formats.dvcconfig import parse_config, remotes
 from gitdata.formats.spec import is_content, is_spec, load_pipeline, sources_of
-from gitdata.model import Entry, Listing, Output, Stage
+from gitdata.model import Entry, Listing, Stage
 
 _MOST_TEXT = 64 << 20  # bytes of all pointers, or all specs, of a commit
 
@@ -48,7 +49,7 @@ class Tree:
         self.git, self.commit = git, commit
         self._git_sources: dict[str, Source] = {}
         self._pipelines: dict[str, tuple[Stage, ...]] = {}
-        self.outputs: dict[str, Output] = {}
+        self.outputs: dict[str, Tracked] = {}
         self.generated: dict[str, dict[str, str]] = {}
         self.unreadable, self.endless = "", False
         self.entries: dict[str, TreeEntry] = {}
@@ -66,14 +67,13 @@ class Tree:
             except InvalidInputError as error:
                 self.unreadable = self.unreadable or error.message
                 continue
-            folder = posixpath.normpath(posixpath.join(posixpath.dirname(name), pointer.wdir))
-            for out in pointer.outs:
-                path = posixpath.normpath(posixpath.join(folder, out.path))
+            for tracked in outs_of(name, pointer):
+                path = tracked.path
                 if path in self.outputs:
                     self.unreadable = self.unreadable or f"{name}: another pointer has the output {path}; remove one"
                 if pointer.generated:
                     self.generated[path] = {k: str(v) for k, v in pointer.meta["gitdata"].items()}
-                self.outputs[path] = out
+                self.outputs[path] = tracked
 
     def pipeline(self, default_branch: str) -> tuple[Stage, ...]:
         """The stages in topological order. Raises InvalidInputError with a line per problem."""
@@ -122,11 +122,9 @@ class Tree:
 
     def source(self, repo: str, store: ObjectStore) -> Source:
         """The listing of a pointer or a git path. Raises InvalidInputError, MissingDataError."""
-        output = self.outputs.get(repo)
-        if output is not None and repo not in self.generated:
-            name = posixpath.basename(repo)
-            files = read_listing(store, output.oid) if output.is_dir else (_single(name, output),)
-            return Source(repo, "pointer", output.oid, files, {})
+        tracked = self.outputs.get(repo)
+        if tracked is not None and repo not in self.generated:
+            return _pointer_source(require(tracked, repo), store)
         if repo not in self._git_sources:
             self._git_sources[repo] = self._git_source(repo)
         return self._git_sources[repo]
@@ -161,5 +159,19 @@ def _normal(url: str) -> str:
     return url.removeprefix("file://").rstrip("/")
 
 
-def _single(name: str, output: Output) -> Entry:
-    return Entry(name, output.oid, output.size, exec=output.exec)
+def _pointer_source(tracked: Tracked, store: ObjectStore) -> Source:
+    out = tracked.out
+    # What people keep elsewhere may have come here as well.
+    if (tracked.remote or tracked.imported) and store.head(object_key(out.oid)) is None:
+        if tracked.remote:
+            raise InvalidInputError(
+                f"{tracked.path}: {tracked.pointer} has its data on the remote {tracked.remote!r}, not on {store.url}",
+                hint="take the line `remote` out of the pointer and push again",
+            )
+        raise MissingDataError(
+            f"{tracked.path}: imported from another repository; nobody pushed it to {store.url}",
+            hint=f"`dvc pull {tracked.pointer}` and `gitdata push`",
+        )
+    name = posixpath.basename(tracked.path)
+    listing = read_listing(store, out.oid) if out.is_dir else (Entry(name, out.oid, out.size, exec=out.exec),)
+    return Source(tracked.path, "pointer", out.oid, listing, {})

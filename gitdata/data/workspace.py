@@ -10,7 +10,7 @@ import hashlib
 import os
 import posixpath
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,8 @@ from gitdata.model import Entry, Listing, Output
 class Tracked:
     """An output as a pointer has it. path: in the repository. pointer: the ``.dvc`` file. out: as written there.
 
-    imported: DVC brings it from another repository, it need not be on the data remote.
+    imported: DVC brings it from another repository, it need not be on the data remote. remote: the name of the one to
+    which its data is pushed, "" for the default.
     """
 
     path: str
@@ -40,6 +41,7 @@ class Tracked:
     generated: bool = False
     legacy: bool = False
     imported: bool = False
+    remote: str = ""
 
     @property
     def watched(self) -> bool:
@@ -226,10 +228,15 @@ def outputs(pointers: dict[str, Pointer]) -> dict[str, Tracked]:
     check_outputs(pointers)
     found = {}
     for name, pointer in pointers.items():
-        for out in pointer.outs:
-            path = output_path(name, pointer, out)
-            found[path] = Tracked(path, name, out, pointer.generated, pointer.legacy, pointer.imported)
+        found |= {tracked.path: tracked for tracked in outs_of(name, pointer)}
     return found
+
+
+def outs_of(name: str, pointer: Pointer) -> Iterator[Tracked]:
+    """The outputs of the pointer ``name``, as they stand in it."""
+    for out, extra in zip(pointer.outs, pointer.extras or ({},) * len(pointer.outs), strict=True):
+        path, remote = output_path(name, pointer, out), str(extra.get("remote") or "")
+        yield Tracked(path, name, out, pointer.generated, pointer.legacy, pointer.imported, remote)
 
 
 def require(tracked: Tracked | None, path: str) -> Tracked:
