@@ -152,12 +152,10 @@ class Facts:
             listings |= {repo: self.output_listing(plan) for repo, plan in upstream.items()}
             key = stage_key(environment.id, stage)
             datums = tuple(enumerate_datums(key, stage.input, listings))
-        except (InvalidInputError, MissingDataError) as error:
-            return StagePlan(stage, "failed", error.message)
         except GitdataError as error:
             if error.transient:
                 raise
-            return StagePlan(stage, "failed", error.message)
+            return StagePlan(stage, "failed", self._words(stage, error))
         return StageFacts(
             stage=stage,
             environment=environment,
@@ -172,6 +170,13 @@ class Facts:
             preferred=wish.preferred.get(stage.name, ""),
             retried=wish.retried,
         )
+
+    def _words(self, stage: Stage, error: GitdataError) -> str:
+        """What is wrong with the inputs of a stage and what to do: data that comes later is seen only when asked for."""
+        hint = error.hint
+        if isinstance(error, MissingDataError) and self.site.zone == "main":
+            hint = f"{hint or 'push the data'}, then `gitdata job retry {stage.name}`"
+        return f"{error.message}; {hint}" if hint else error.message
 
     def output_listing(self, plan: StagePlan) -> Listing:
         """The files of a known stage's output."""

@@ -18,15 +18,18 @@ from gitdata.controller.recorded import read_index
 from gitdata.controller.serve import serve
 from gitdata.controller.site import Site
 from gitdata.controller.watch import open_clone
+from gitdata.data.hashing import hash_bytes
 from gitdata.errors import InvalidInputError
 from gitdata.executors.local import LocalExecutor
+from gitdata.formats.dvc import dump_pointer, object_key
+from gitdata.formats.dvcdir import dir_oid, dump_dir
 from gitdata.formats.index import dump_pack, dump_segment, object_name
 from gitdata.formats.keys import index_key
 from gitdata.formats.records import parse_record
 from gitdata.identity import sha256
-from gitdata.model import DatumResult, Environment, Stage
+from gitdata.model import DatumResult, Entry, Environment, Output, Stage
 from helpers.lab import Lab, faster
-from helpers.machine import Repo
+from helpers.machine import Program, Repo
 
 COPY = "cp /pfs/in/* /pfs/out/"
 KEY = "1" * 64
@@ -143,6 +146,21 @@ def test_a_datum_whose_input_is_missing_is_tried_again(lab: Lab) -> None:
     said = lab.settle()
     assert len(lab.started(said)) == 3
     assert lab.states() == {"copy": "failed"}
+
+
+def test_a_folder_whose_listing_comes_later_is_seen_when_somebody_asks(lab: Lab, gitdata: Program) -> None:
+    data = dump_dir((Entry("a", hash_bytes(b"one").md5, 3),))
+    lab.work.write("data.dvc", dump_pointer(Output("data", dir_oid(data), 3, 1)))
+    lab.stage("copy", "cp /pfs/data/* /pfs/out/", {"pfs": {"repo": "data", "glob": "/*"}})
+    lab.push("no data")
+    assert "push the data, then `gitdata job retry copy`" in "\n".join(lab.settle())
+    assert lab.states() == {"copy": "failed"}
+    lab.store.write(object_key(hash_bytes(b"one").md5), b"one")
+    lab.store.write(object_key(dir_oid(data)), data)
+    gitdata("init", "--remote", str(lab.root / "data"), cwd=lab.work.path)
+    gitdata("job", "retry", "copy", cwd=lab.work.path)
+    lab.settle()
+    assert lab.files("copy") == {"a": "one"}
 
 
 def test_what_a_pack_replaced_is_not_read(lab: Lab) -> None:
