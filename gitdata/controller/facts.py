@@ -24,9 +24,8 @@ from gitdata.formats.records import History, RunRecord, fold
 from gitdata.identity import stage_key
 from gitdata.model import DatumResult, Environment, Listing, Stage, leaves
 
-_TREES = 4
 _MOST_MEANT = 100_000
-_MOST_KEPT = 400_000  # files of listings, or of datums' results: some 100 MiB of each
+_MOST_KEPT = 400_000  # files of trees, of listings, or of datums' results: some 100 MiB of each
 _MOST_RECORDS = 4_000
 
 
@@ -72,7 +71,7 @@ class Facts:
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self._trees: dict[str, Tree] = {}
+        self._trees: Bounded[str, Tree] = Bounded(_MOST_KEPT, lambda tree: 1 + len(tree.entries))
         self.damaged: set[str] = set()  # keys of records whose bytes are not what their name says
         self._index: Bounded[str, IndexObject] = Bounded(_MOST_KEPT, _weight)
         self._records: Bounded[str, RunRecord] = Bounded(_MOST_RECORDS)
@@ -115,11 +114,10 @@ class Facts:
         return Survey(wish, {stage.name: plans[stage.name] for stage in stages}, sources)
 
     def _tree(self, commit: str) -> Tree:
-        """The tree of a commit; those of the last few commits are kept with what was read of them."""
-        tree = self._trees.pop(commit, None) or Tree(self.site.git, commit)
-        self._trees[commit] = tree
-        while len(self._trees) > _TREES:
-            del self._trees[next(iter(self._trees))]
+        """The tree of a commit, kept with what was read of it: each turn visits every branch."""
+        tree = self._trees.get(commit)
+        if tree is None:
+            tree = self._trees[commit] = Tree(self.site.git, commit)
         return tree
 
     def _facts(

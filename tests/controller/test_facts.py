@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitdata.backends.git import Git
+from gitdata.backends.git_records import TreeEntry
 from gitdata.backends.local import LocalStore
 from gitdata.backends.objects import ObjectInfo
 from gitdata.controller.facts import Facts, Wish
@@ -65,6 +66,27 @@ def test_a_commit_keeps_the_images_that_it_began_with(lab: Lab) -> None:
     assert meant(replace(wish, asked={"": "another"})) == "", "nobody knows yet"
     executor.means = "oci:sha256:3"
     assert meant(Wish(lab.push("more"), "main")) == "oci:sha256:3"
+    executor.close()
+
+
+class Counting(Git):
+    """Knows how many times the files of a commit were asked for."""
+
+    asked = 0
+
+    def ls_tree(self, treeish: str, *paths: str) -> list[TreeEntry]:
+        self.asked += 1
+        return super().ls_tree(treeish, *paths)
+
+
+def test_the_trees_of_all_commits_in_progress_are_kept(lab: Lab) -> None:
+    commits = [lab.push(str(number)) for number in range(6)]
+    git = Counting(lab.origin.path)
+    executor = Tagged(lab.store.url, cache_home=lab.root / "cache")
+    facts = Facts(Site(git=git, store=lab.store, executor=executor, origin=str(lab.origin.path)))
+    for commit in commits * 2:
+        assert facts.survey(Wish(commit, "main")).plans
+    assert git.asked == len(commits)
     executor.close()
 
 
