@@ -170,7 +170,7 @@ class Facts:
         )
 
     def _words(self, stage: Stage, error: GitdataError) -> str:
-        """What is wrong with the inputs of a stage and what to do: data that comes later is seen only when asked for."""
+        """What is wrong with the inputs of a stage and what to do: data that comes later is seen only on request."""
         hint = error.hint
         if isinstance(error, MissingDataError) and self.site.zone == "main":
             hint = f"{hint or 'push the data'}, then `gitdata job retry {stage.name}`"
