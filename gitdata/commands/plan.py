@@ -1,4 +1,4 @@
-"""Show what would run for a commit, and why; nothing is run or written.
+"""Show what the controller would run for a commit, and why; nothing is run or written.
 
 States: known (its result is there), run, waiting (for a stage before it), failed (before, and nothing changed),
 unrunnable (a stage before it failed).
@@ -11,7 +11,7 @@ from typing import Any
 
 from gitdata.commands.sites import branch_of, refresh_quietly
 from gitdata.commands.terminal import print_json, print_table, say
-from gitdata.commands.workshops import wish, workshop
+from gitdata.commands.workshops import lookout, wish
 from gitdata.controller.facts import Facts
 from gitdata.controller.plan import StagePlan
 from gitdata.data.repository import Repository
@@ -31,8 +31,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     repository = Repository.open()
     refresh_quietly(repository)
-    site = workshop(repository, args.remote)
-    survey = Facts(site).survey(wish(repository.git, args.revision, branch_of(repository, args.branch)))
+    asked = wish(repository.git, args.revision, branch_of(repository, args.branch))
+    survey = Facts(lookout(repository, args.remote, asked)).survey(asked)
     if survey.error:
         raise InvalidInputError(survey.error)
     plans = list(survey.plans.values())

@@ -1,4 +1,4 @@
-"""A workshop: where ``plan`` and ``run`` do on this machine what the controller does for a push.
+"""A workshop: where ``run`` does on this machine what the controller does for a push; and where ``plan`` looks at it.
 
 Apart from ``sites`` because an executor takes long to import.
 """
@@ -14,12 +14,14 @@ from gitdata.backends.layered import LayeredStore
 from gitdata.backends.objects import ObjectStore
 from gitdata.commands.sites import cache_home, cache_store, local_zone
 from gitdata.controller.facts import Wish
+from gitdata.controller.pinned import nearest_output, published_environments
 from gitdata.controller.site import Site
 from gitdata.controller.visit import default_branch, git_remote, output_tips
 from gitdata.controller.wishes import make_wish
 from gitdata.data.repository import Repository
 from gitdata.data.transfer import pull_objects
 from gitdata.errors import InvalidInputError, NotARepositoryError
+from gitdata.executors.foreseen import Foreseen
 from gitdata.executors.local import LocalExecutor
 
 
@@ -38,6 +40,30 @@ def workshop(
     secrets: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> Site:
     """A site that writes to the cache only and reads the remote's results too, if there is a remote."""
+    executor = LocalExecutor(
+        cache_store(repository).url,
+        cores=cores,
+        cache_home=cache_home(),
+        secrets=secrets,
+        container_options=container_options(repository.git),
+    )
+    return _site(repository, remote, executor)
+
+
+def lookout(repository: Repository, remote: str | None, asked: Wish) -> Site:
+    """As ``workshop``, to look only: stages have the identities that the controller of its branch gives them."""
+    git, outputs = repository.git, output_tips(repository.git)
+    output = outputs.get(asked.branch) or nearest_output(git, asked.commit, outputs.values())
+    executor = Foreseen(
+        cache_store(repository).url,
+        cache_home=cache_home(),
+        container_options=container_options(git),
+        published=published_environments(git, output),
+    )
+    return _site(repository, remote, executor)
+
+
+def _site(repository: Repository, remote: str | None, executor: LocalExecutor) -> Site:
     upper = cache_store(repository)
     lower = _remote_or_none(repository, remote)
 
@@ -48,14 +74,7 @@ def workshop(
     return Site(
         git=repository.git,
         store=upper if lower is None else LayeredStore(upper, lower),
-        executor=LocalExecutor(
-            upper.url,
-            {},
-            cores=cores,
-            cache_home=cache_home(),
-            secrets=secrets,
-            container_options=container_options(repository.git),
-        ),
+        executor=executor,
         origin=repository.git.config(f"remote.{git_remote(repository.git)}.url") or str(repository.root),
         zone=local_zone(),
         read_zones=() if lower is None else ("main",),

@@ -25,6 +25,13 @@ def pinned_images(git: Git, output: str | None) -> dict[str, Environment]:
     return {name: Environment(str(m["image"]), str(m["reference"])) for name, m in found.items() if "reference" in m}
 
 
+def published_environments(git: Git, output: str | None) -> dict[str, str]:
+    """Stage -> the environment id of its result, of an output commit. Stale ones, where all are: those are older."""
+    found = generated_pointers(git, output)
+    fresh = {name: pointer for name, pointer in found.items() if not pointer.meta.get("stale")}
+    return {name: str(pointer.meta.get("image", "")) for name, pointer in (fresh or found).items()}
+
+
 def nearest_output(git: Git, commit: str, tips: Iterable[str]) -> str | None:
     """Of the output commits below some tips, the newest one of the nearest ancestor of a source commit; None for none.
 

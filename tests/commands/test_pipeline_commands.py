@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 
 from cluster.processes import eventually
+from gitdata.backends.builders import ImageSettings
+from gitdata.backends.contexts import name_folder
+from gitdata.backends.git import Git
+from gitdata.executors.local import LocalExecutor
+from gitdata.model import Environment, Stage
 from helpers.lab import Lab
 from helpers.machine import Program
 
@@ -40,6 +45,27 @@ def test_plan_says_what_would_run_and_why(lab: Lab, gitdata: Program) -> None:
     lab.settle()
     plan = json.loads(gitdata("plan", "--json", cwd=work).stdout)
     assert [(s["stage"], s["state"]) for s in plan["stages"]] == [("upper", "known"), ("all", "known")]
+    assert gitdata("plan", "--exit-code", cwd=work).returncode == 0
+
+
+class Building(LocalExecutor):
+    """Gives stages the identities that a cluster gives them."""
+
+    def environment(self, git: Git, commit: str, stage: Stage, known: str = "", asked: str = "") -> Environment:
+        folder = name_folder(git, commit, stage.transform.image, ImageSettings(registry="registry.example"))
+        assert folder is not None
+        return Environment(folder.id, stage.transform.image)
+
+
+def test_plan_knows_what_a_controller_elsewhere_did(lab: Lab, gitdata: Program) -> None:
+    work = lab.work.path
+    lab.executor = Building
+    lab.settle()
+    assert [s["state"] for s in gitdata.json("plan", cwd=work)["stages"]] == ["known", "known"]
+    lab.work.write("image/more", "changed")
+    lab.push("an image")
+    assert [s["state"] for s in gitdata.json("plan", cwd=work)["stages"]] == ["run", "waiting"]
+    lab.settle()
     assert gitdata("plan", "--exit-code", cwd=work).returncode == 0
 
 

@@ -39,6 +39,7 @@ class Lab:
     log: list[str] = field(default_factory=list)
     container_options: Sequence[str] = ()
     image: str = "image"  # of stages
+    executor: type[LocalExecutor] = LocalExecutor  # of controllers
 
     @classmethod
     def create(cls, root: Path) -> Lab:
@@ -84,7 +85,7 @@ class Lab:
         cache = self.root / "cache"
         url = str(self.root / "data")
         git, lock = open_clone(cache, str(self.root / "origin.git"))
-        executor = LocalExecutor(
+        executor = self.executor(
             url,
             {},
             cores=cores,
