@@ -1,8 +1,8 @@
 """Wait until the outputs of a commit are published, and say how its stages ended.
 
-Ends with 0 if every stage succeeded, 9 if one failed, 8 after --timeout. A newer commit that contains the one waited
-for counts: of several pushes in a row the controller may pass over those between. What was asked for before, a retry
-say, is waited for too.
+Ends with 0 if every stage succeeded or there is none, 9 if one failed, 8 after --timeout. A newer commit that contains
+the one waited for counts: of several pushes in a row the controller may pass over those between. What was asked for
+before, a retry say, is waited for too.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ import argparse
 import time
 from contextlib import suppress
 
+from gitdata.backends.git import Git
 from gitdata.commands.plan import COLOURS
 from gitdata.commands.sites import branch_of
 from gitdata.commands.terminal import print_json, print_table, say
 from gitdata.controller.jobs import job_of
-from gitdata.controller.visit import Awaited, describe, missing_push
+from gitdata.controller.sources import Tree
+from gitdata.controller.visit import Awaited, default_branch, describe, missing_push
 from gitdata.data.repository import Repository
-from gitdata.errors import BusyError, GitdataError, NotARepositoryError, RemoteError, RunFailedError
+from gitdata.errors import BusyError, GitdataError, InvalidInputError, NotARepositoryError, RemoteError, RunFailedError
 
 _POLL_SECONDS = 0.5
 _LONGEST_PAUSE = 10.0
+_PATIENCE = 30.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,26 +40,18 @@ def run(args: argparse.Namespace) -> int:
     commit = git.resolve(args.revision)
     if commit is None:
         raise NotARepositoryError(f"{args.revision}: no such revision")
-    end = time.monotonic() + args.timeout if args.timeout else None
     awaited = Awaited(git, branch, commit)
-    tip, pause = awaited.look(), _POLL_SECONDS
+    tip = awaited.look()
+    if awaited.tip is None and not _has_stages(git, commit):
+        if args.json:
+            print_json({"output_commit": None, "source_commit": commit, "stages": {}, "error": ""})
+        say(f"{commit[:12]} has no stages: nothing is published for it")
+        return 0
     if tip is None:
         with suppress(RemoteError):
             if lack := missing_push(git, branch, commit):
                 say(f"{lack}; waiting all the same")
-    while tip is None:
-        if end is not None and time.monotonic() > end:
-            raise BusyError(
-                f"{awaited.lack} after {args.timeout:.0f} s",
-                hint="is it pushed, and does a controller watch this branch? see `gitdata job list`",
-            )
-        time.sleep(pause)
-        try:
-            tip, pause = awaited.look(), _POLL_SECONDS
-        except RemoteError as error:  # a server that is away for a moment ends no wait
-            pause = min(2 * pause, _LONGEST_PAUSE)
-            if pause == _LONGEST_PAUSE and end is None:
-                say(f"{error.message}; still trying")
+        tip = wait(awaited, branch, args.timeout)
     found = describe(git, tip, branch)
     assert found is not None
     if args.json:
@@ -71,6 +66,40 @@ def run(args: argparse.Namespace) -> int:
                 say(f"{name} failed: {_reason(repository, args.remote, run_key, result)}")
     failed = found.error or any(state != "success" for state, _, _ in found.stages.values())
     return RunFailedError.exit_code if failed else 0
+
+
+def wait(awaited: Awaited, branch: str, timeout: float, *, patience: float = _PATIENCE) -> str:
+    """The output tip once it is there. timeout: seconds, 0 for no limit; raises BusyError after it.
+
+    patience: seconds after which a person is asked, once, whether there is anything to wait for.
+    """
+    began, pause, asked = time.monotonic(), _POLL_SECONDS, False
+    while True:
+        passed = time.monotonic() - began
+        if timeout and passed > timeout:
+            raise BusyError(
+                f"{awaited.lack} after {timeout:.0f} s",
+                hint="is it pushed, and does a controller watch this branch? see `gitdata job list`",
+            )
+        if passed > patience and not asked:
+            asked = True
+            say(f"{awaited.lack}; does a controller watch {branch}? `gitdata job list` shows what runs; still waiting")
+        time.sleep(pause)
+        try:
+            tip, pause = awaited.look(), _POLL_SECONDS
+            if tip is not None:
+                return tip
+        except RemoteError as error:  # a server that is away for a moment ends no wait
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            if pause == _LONGEST_PAUSE and not timeout:
+                say(f"{error.message}; still trying")
+
+
+def _has_stages(git: Git, commit: str) -> bool:
+    try:
+        return bool(Tree(git, commit).pipeline(default_branch(git)))
+    except InvalidInputError:
+        return True  # which is published as well
 
 
 def _reason(repository: Repository, remote: str | None, run_key: str, result: str) -> str:

@@ -93,10 +93,14 @@ def is_published(git: Git, tip: str | None, commit: str) -> bool:
 
 
 class Awaited:
-    """The outputs of a commit on a branch, looked for again and again. lack: what was missing at the last look."""
+    """The outputs of a commit on a branch, looked for again and again.
+
+    lack: what was missing at the last look. tip: what the branch's output tip was then, of any commit.
+    """
 
     def __init__(self, git: Git, branch: str, commit: str) -> None:
         self.lack = ""
+        self.tip: str | None = None
         self._git, self._branch, self._commit = git, branch, commit
         self._about_us: dict[str, bool] = {}  # refs of requests
 
@@ -106,7 +110,7 @@ class Awaited:
         """
         git, remote, ref = self._git, git_remote(self._git), OUTPUTS + self._branch
         refs = git.ls_remote(remote, ref, f"{PREFIX}*")  # in one answer: a publication fulfils requests
-        tip = refs.get(ref)
+        tip = self.tip = refs.get(ref)
         if tip is not None:
             _bring(git, remote, ref, tip)
         if not is_published(git, tip, self._commit):

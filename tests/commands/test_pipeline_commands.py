@@ -12,6 +12,9 @@ from cluster.processes import eventually
 from gitdata.backends.builders import ImageSettings
 from gitdata.backends.contexts import name_folder
 from gitdata.backends.git import Git
+from gitdata.commands.job_wait import wait
+from gitdata.controller.visit import Awaited
+from gitdata.errors import BusyError
 from gitdata.executors.local import LocalExecutor
 from gitdata.model import Environment, Stage
 from helpers.lab import Lab
@@ -131,6 +134,21 @@ def test_job_wait_tells_how_the_stages_ended(lab: Lab, gitdata: Program) -> None
     threading.Timer(0.5, lab.settle).start()
     done = gitdata("job", "wait", "--timeout", "60", "--json", cwd=work)
     assert json.loads(done.stdout)["stages"]["all"]["state"] == "success"
+
+
+def test_job_wait_where_nothing_will_be_published(
+    lab: Lab, gitdata: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work = lab.work.path
+    lab.work.git("rm", "--quiet", "-r", "stages")
+    commit = lab.push("no stages", "side")
+    assert "has no stages" in gitdata("job", "wait", "-b", "side", cwd=work).stderr
+    assert gitdata.json("job", "wait", "-b", "side", cwd=work)["output_commit"] is None
+    awaited = Awaited(Git(work), "side", commit)
+    assert awaited.look() is None
+    with pytest.raises(BusyError):
+        wait(awaited, "side", 1.2, patience=0)
+    assert capsys.readouterr().err.count("does a controller watch side?") == 1
 
 
 def test_a_failed_stage_is_seen_waited_for_and_retried(lab: Lab, gitdata: Program) -> None:
