@@ -195,25 +195,36 @@ def _record(value: Any) -> NoteRecord | None:
     body = value.get("statement")
     if not isinstance(body, dict) or body.get("_type") != STATEMENT_TYPE or not _fits(body, _SHAPE):
         return None
+    if not body["subject"]:
+        return None
     name = sha256(canonical(body))
     return NoteRecord(name, body) if value.get("id") == name else None
 
 
-_THING: dict[str, Any] = {"digest": {}, "annotations": {}}
+_THING: dict[str, Any] = {
+    "name": str,
+    "digest": {"sha256": str, "gitCommit": str},
+    "annotations": {"size": int},
+}
 _SHAPE: dict[str, Any] = {
     "subject": [_THING],
     "predicate": {
         "buildDefinition": {"externalParameters": {}, "internalParameters": {}, "resolvedDependencies": [_THING]},
-        "runDetails": {"builder": {}, "metadata": {}, "byproducts": [{}]},
+        "runDetails": {"builder": {}, "metadata": {}, "byproducts": [{"annotations": {"datums": {}}}]},
     },
 }
+_NEEDED = frozenset(["subject", "predicate", "buildDefinition", "runDetails", "name"])  # the rest may be left out
 
 
 def _fits(value: Any, shape: Any) -> bool:
     """Whether what is there is of the kinds that readers rely on: anybody can push a note."""
+    if isinstance(shape, type):
+        return type(value) is shape
     if isinstance(shape, list):
         return isinstance(value, list) and all(_fits(item, shape[0]) for item in value)
-    return isinstance(value, dict) and all(_fits(value[key], inner) for key, inner in shape.items() if key in value)
+    if not isinstance(value, dict):
+        return False
+    return all(_fits(value[key], inner) if key in value else key not in _NEEDED for key, inner in shape.items())
 
 
 def _metadata(job: str, started: int, finished: int) -> dict[str, str]:

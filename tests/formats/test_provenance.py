@@ -262,19 +262,32 @@ def test_one_unknown_file_makes_the_manifest_unknown() -> None:
     assert manifest_sha256(()) == hashlib.sha256(b"").hexdigest()
 
 
+def _predicate(resolved: Any = (), **details: Any) -> dict[str, Any]:
+    return {"predicate": {"buildDefinition": {"resolvedDependencies": list(resolved)}, "runDetails": details}}
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"subject": "x"},
         {"subject": ["x"]},
-        {"subject": [{"digest": "x"}]},
+        {"subject": []},
+        {"subject": [{"digest": {}}]},
+        {"subject": [{"name": "detect", "digest": "x"}]},
+        {"subject": [{"name": "detect", "annotations": {"size": "big"}}]},
         {"predicate": []},
-        {"predicate": {"buildDefinition": 1}},
-        {"predicate": {"buildDefinition": {"resolvedDependencies": [{"annotations": 3}]}}},
-        {"predicate": {"runDetails": {"byproducts": {}}}},
+        {"predicate": {}},
+        {"predicate": {"runDetails": {}}},
+        {"predicate": {"buildDefinition": 1, "runDetails": {}}},
+        _predicate([{"name": "in", "annotations": 3}]),
+        _predicate([{"name": "in", "digest": {"sha256": 3}}]),
+        _predicate([{"annotations": {"kind": "git"}}]),
+        _predicate(byproducts={}),
+        _predicate(byproducts=[{"annotations": {"datums": []}}]),
+        _predicate(metadata=[]),
     ],
 )
 def test_a_forged_statement_of_another_shape_is_skipped(change: dict[str, Any]) -> None:
-    body = {"_type": "https://in-toto.io/Statement/v1", **change}
+    body = made() | change
     line = canonical({"v": 1, "id": sha256(canonical(body)), "statement": body})
-    assert parse_note(line + b"\n") == []
+    assert parse_note(note_line(made()) + line + b"\n") == parse_note(note_line(made()))
