@@ -18,7 +18,7 @@ from gitdata.controller.lineage import Lineage
 from gitdata.controller.notes import fetch_notes
 from gitdata.controller.published import generated_pointers
 from gitdata.controller.trace import Step, trace
-from gitdata.controller.visit import OutputCommit, describe, git_remote, output_commits, output_tips
+from gitdata.controller.visit import OutputCommit, default_branch, describe, git_remote, output_commits, output_tips
 from gitdata.data.repository import Repository
 from gitdata.errors import GitdataError, MissingDataError, RemoteError
 
@@ -85,13 +85,13 @@ def _output(repository: Repository, revision: str) -> OutputCommit:
 
 
 def _lineage(repository: Repository, commit: str, remote: str | None) -> Lineage:
+    git = repository.git
+    lineage = Lineage(git, git_remote(git), commit, None, default_branch=default_branch(git))
     try:
-        store = repository.remote(remote)
+        lineage.store = repository.remote(remote)
     except GitdataError as error:
-        lineage = Lineage(repository.git, git_remote(repository.git), commit, None)
         lineage.remarks.append(f"{error.message}; the inputs of whole runs are shown")
-        return lineage
-    return Lineage(repository.git, git_remote(repository.git), commit, store)
+    return lineage
 
 
 def _check(lineage: Lineage, oid: str, path: str, inside: str) -> None:

@@ -6,7 +6,7 @@ be asked, it says less and never fails for that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,7 @@ from gitdata.errors import GitdataError
 from gitdata.formats.index import fold_index
 from gitdata.formats.provenance import parse_note
 from gitdata.identity import run_key
-from gitdata.model import Datum, DatumResult, Entry, Listing, leaves
+from gitdata.model import Datum, DatumResult, Entry, Listing, Stage, leaves
 
 Statement = Mapping[str, Any]
 
@@ -58,13 +58,17 @@ def is_success(statement: Statement) -> bool:
 
 @dataclass
 class Lineage:
-    """Everything about one source commit. zone: whose records and index are believed."""
+    """Everything about one source commit. zone: whose records and index are believed.
+
+    default_branch: what specs may call the commit.
+    """
 
     git: Git
     remote: str
     commit: str
     store: ObjectStore | None
     zone: str = "main"
+    default_branch: str = ""
     remarks: list[str] = field(default_factory=list)
 
     @cached_property
@@ -94,40 +98,44 @@ class Lineage:
 
     def makers(self, statement: Statement, path: str) -> list[Made]:
         """The datums of a run that wrote a path of its output; none where that cannot be found out."""
-        try:
-            return [made for made in self._made(statement) if any(e.path == path for e in made.result.outputs)]
-        except GitdataError as error:
-            self._remark(error)
-            return []
-
-    def _made(self, statement: Statement) -> list[Made]:
-        """Every datum of a run with its result; computed again from the inputs, so it is true or not there."""
         run = run_of(statement)
         if run not in self._runs:
-            self._runs[run] = self._compute(statement)
-        return self._runs[run]
+            try:
+                self._runs[run] = self._compute(statement)
+            except GitdataError as error:
+                self._remark(error)
+                self._runs[run] = {}
+        return self._runs[run].get(path, [])
 
     @cached_property
-    def _runs(self) -> dict[str, list[Made]]:
+    def _runs(self) -> dict[str, dict[str, list[Made]]]:
         return {}
 
-    def _compute(self, statement: Statement) -> list[Made]:
+    def _compute(self, statement: Statement) -> dict[str, list[Made]]:
+        """Path -> the datums that wrote it, of a run; computed again from the inputs, so it is true or not there."""
         if self.store is None:
-            return []
+            return {}
         external = definition(statement).get("externalParameters", {})
         key = str(definition(statement).get("internalParameters", {}).get("stage_key", ""))
-        stage = next((s for s in self.tree.pipeline("") if s.name == external.get("stage")), None)
-        if stage is None:
-            return []
+        # The stage of that name first; one that was renamed, or copied, has the same datums under another name.
+        stages = sorted(self.tree.pipeline(self.default_branch), key=lambda s: s.name != external.get("stage"))
+        datums = next(filter(None, (self._datums(statement, key, stage) for stage in stages)), ())
+        results = self._results(key) if datums else {}
+        made: dict[str, list[Made]] = {}
+        for datum in datums:
+            if datum.id in results:
+                for entry in results[datum.id].outputs:
+                    made.setdefault(entry.path, []).append(Made(datum, results[datum.id]))
+        return made
+
+    def _datums(self, statement: Statement, key: str, stage: Stage) -> Sequence[Datum]:
+        """The datums of a run if it can have been one of this stage, else none."""
         inputs = {str(d["name"]): d for d in dependencies(statement)}
-        if any(leaf.name not in inputs for leaf in leaves(stage.input)):
-            return []
+        if inputs.keys() != {leaf.name for leaf in leaves(stage.input)}:
+            return ()
         listings = {leaf.repo: self.listing(inputs[leaf.name], leaf.repo) for leaf in leaves(stage.input)}
         datums = enumerate_datums(key, stage.input, listings)
-        if run_key(key, [datum.id for datum in datums]) != run_of(statement):
-            return []
-        results = self._results(key)
-        return [Made(datum, results[datum.id]) for datum in datums if datum.id in results]
+        return datums if run_key(key, [datum.id for datum in datums]) == run_of(statement) else ()
 
     def listing(self, dependency: Mapping[str, Any], repo: str) -> Listing:
         """The files of an input as the run saw them."""
@@ -146,8 +154,14 @@ class Lineage:
 
     def last_change(self, path: str) -> str:
         """The commit that last changed a path, seen from the source commit; "" if nobody knows (a shallow clone)."""
-        done = self.git.call("--literal-pathspecs", "rev-list", "-1", self.commit, "--", path)
-        return done.stdout.decode().strip() if done.returncode == 0 else ""
+        if path not in self._changed:
+            done = self.git.call("--literal-pathspecs", "rev-list", "-1", self.commit, "--", path)
+            self._changed[path] = done.stdout.decode().strip() if done.returncode == 0 else ""
+        return self._changed[path]
+
+    @cached_property
+    def _changed(self) -> dict[str, str]:
+        return {}
 
     def _remark(self, error: GitdataError) -> None:
         text = f"{error.message}; the inputs of whole runs are shown instead"

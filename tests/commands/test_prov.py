@@ -172,6 +172,27 @@ def test_reused_and_stale_outputs_still_know_where_they_come_from(lab: Lab, gitd
     }
 
 
+def test_a_stage_that_was_renamed_is_traced_to_its_datums(lab: Lab, gitdata: Program) -> None:
+    lab.work.git("rm", "--quiet", "stages/plot.json")
+    lab.stage("draw", PLOT, {"pfs": {"repo": "threat", "glob": "/"}})
+    lab.push("another name")
+    assert lab.started(lab.settle()) == []
+    top = gitdata.json("prov", "trace", "draw/plot.txt@main")["trace"]
+    assert (top["exact"], top["made_by"]["stage"]) == (True, "plot")
+    assert {one["path"] for one in top["inputs"]} == {"threat/a.json", "threat/b.json"}
+
+
+def test_specs_that_name_the_default_branch_are_traced(lab: Lab, gitdata: Program) -> None:
+    lab.origin.run("branch", "-m", "main", "trunk")
+    lab.work.git("branch", "-m", "main", "trunk")
+    lab.work.git("fetch", "--quiet", "--prune", "origin")
+    lab.work.git("remote", "set-head", "origin", "--auto")
+    lab.stage("plot", PLOT, {"pfs": {"repo": "threat", "glob": "/", "branch": "trunk"}})
+    lab.push("trunk", "trunk")
+    lab.settle()
+    assert gitdata.json("prov", "trace", "threat/a.json@trunk")["trace"]["exact"]
+
+
 def test_what_nobody_recorded_is_said_plainly(repo: Repo, tmp_path: Path) -> None:
     program = Program("gitdata", cwd=repo.path)
     bare = Repo.create(tmp_path / "origin.git", bare=True)
