@@ -147,6 +147,10 @@ class Git:
             found = self._commits[sha] = parse_commit(sha, self.run("cat-file", "commit", sha))
         return found
 
+    def commits(self, shas: Iterable[str]) -> list[Commit]:
+        """Many commits by their full shas, in order, read in one ``cat-file --batch``."""
+        return [parse_commit(sha, data) for sha, data in self.blobs(shas).items()]
+
     def ls_tree(self, treeish: str, *paths: str) -> list[TreeEntry]:
         """Every blob, symlink and submodule of a tree, recursively, below ``paths`` if given (literal).
 

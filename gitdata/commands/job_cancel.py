@@ -10,7 +10,7 @@ import argparse
 
 from gitdata.commands.sites import ask, asked_branch
 from gitdata.commands.terminal import say
-from gitdata.controller.jobs import MOST_JOBS, choose_job, list_jobs
+from gitdata.controller.jobs import JobRow, choose_job, jobs_until
 from gitdata.data.repository import Repository
 from gitdata.errors import ConflictError, UsageError
 
@@ -27,9 +27,13 @@ def run(args: argparse.Namespace) -> int:
     repository = Repository.open()
     git, store = repository.git, repository.remote(args.remote)
     branch = asked_branch(repository, args.branch)
-    jobs = list_jobs(store, "main", (), MOST_JOBS)
+
+    def is_here(row: JobRow) -> bool:
+        return (row.state, row.branch) == ("running", branch)
+
+    jobs = jobs_until(store, "main", (), args.target, is_here)
     of_stage = [row for row in jobs if row.stage == args.target]
-    here = [row for row in of_stage if (row.state, row.branch) == ("running", branch)]
+    here = [row for row in of_stage if is_here(row)]
     if of_stage and not here:
         elsewhere = next((row for row in of_stage if row.state == "running"), of_stage[0])
         raise ConflictError(

@@ -13,7 +13,7 @@ from gitdata.backends.git import Git
 from gitdata.backends.git_records import is_sha
 from gitdata.commands.sites import ask, asked_branch, refresh_quietly
 from gitdata.commands.terminal import say
-from gitdata.controller.jobs import MOST_JOBS, JobRow, choose_job, job_of, list_jobs
+from gitdata.controller.jobs import JobRow, choose_job, job_of, jobs_until
 from gitdata.controller.visit import OutputCommit, describe, is_published, missing_push, output_tips
 from gitdata.data.repository import Repository
 from gitdata.errors import ConflictError, MissingDataError, UsageError
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     shown = describe(git, tip, branch) if tip else None
     stages = shown.stages if shown else {}
     state, run_key, result = stages.get(args.target, ("", "", ""))
-    jobs = list_jobs(store, "main", (), MOST_JOBS)
+    jobs = jobs_until(store, "main", (), args.target, lambda row: row.branch == branch)
     row = _newest([row for row in jobs if row.branch == branch], args.target)
     if row is None or not _is_in_progress(git, row, shown):  # then what is published counts
         if state not in ("", "failed"):

@@ -6,7 +6,7 @@ Called by ``gitdata job …``. Reads only; a row is what the records say, never 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gitdata.backends.objects import ObjectStore
@@ -28,6 +28,7 @@ from gitdata.formats.records import Counts, RunRecord, parse_record, standing
 from gitdata.model import DatumResult, RunPlan
 
 MOST_JOBS = 1000  # that are looked through for one
+_PAGE = 50  # runs whose records are read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,44 @@ def list_jobs(
     store: ObjectStore, zone: str, commits: Iterable[OutputCommit], limit: int, stage: str = ""
 ) -> list[JobRow]:
     """The newest attempts, newest first, of one stage or ("") of all. Reads the records of ``limit`` runs at a time."""
+    rows: list[JobRow] = []
+    for page, _ in _pages(store, zone, commits, limit):
+        rows += [row for row in page if stage in ("", row.stage)]
+        if len(rows) >= limit:
+            break
+    return _newest_first(rows)[:limit]
+
+
+def jobs_until(
+    store: ObjectStore,
+    zone: str,
+    commits: Iterable[OutputCommit],
+    id: str,
+    wanted: Callable[[JobRow], bool] = lambda row: True,
+) -> list[JobRow]:
+    """The newest attempts, newest first, as far back as the job of that name, or the stage's newest that is wanted;
+    ``MOST_JOBS`` or so where there is none.
+    """
+    rows: list[JobRow] = []
+    for page, left in _pages(store, zone, commits, _PAGE):
+        rows += page
+        if len(rows) >= MOST_JOBS or any(row.id == id for row in page):
+            break
+        # A run of which something was recorded later may have begun earlier, never the other way round.
+        if any(row.stage == id and row.started >= left and wanted(row) for row in rows):
+            break
+    return _newest_first(rows)
+
+
+def find_job(store: ObjectStore, zone: str, commits: Iterable[OutputCommit], id: str) -> JobRow:
+    """As ``choose_job``, of the newest jobs of a zone."""
+    return choose_job(jobs_until(store, zone, commits, id), id)
+
+
+def _pages(
+    store: ObjectStore, zone: str, commits: Iterable[OutputCommit], size: int
+) -> Iterator[tuple[list[JobRow], float]]:
+    """The attempts of ``size`` runs at a time, and when (in milliseconds) something was last recorded of those left."""
     runs: dict[str, list[tuple[str, str]]] = {}
     newest: dict[str, float] = {}
     for info in store.list(runs_prefix(zone)):
@@ -71,24 +110,23 @@ def list_jobs(
             runs.setdefault(parts[0], []).append((parts[1], info.key))
             newest[parts[0]] = max(info.modified, newest.get(parts[0], 0))
     published = _published(commits)
-    rows: list[JobRow] = []
     left = sorted(runs, key=lambda key: newest[key], reverse=True)
-    while left and len(rows) < limit:
-        wanted, left = left[:limit], left[limit:]
+    while left:
+        wanted, left = left[:size], left[size:]
         keys = [key for run_key in wanted for _, key in runs[run_key]]
         read = dict(zip(keys, many(lambda key: read_named(store, key), keys), strict=True))
+        rows = []
         for run_key in wanted:
             found = {name: read[key] for name, key in runs[run_key]}
             records = {name: parse_record(data, name) for name, data in found.items() if data is not None}
-            for job in {record.job for record in records.values() if stage in ("", record.stage)}:
+            for job in {record.job for record in records.values()}:
                 mine = {name: record for name, record in records.items() if record.job == job}
                 rows.append(_row(store, zone, mine, published))
-    return sorted(rows, key=lambda row: (row.started, row.id), reverse=True)[:limit]
+        yield rows, 1000 * newest[left[0]] if left else 0
 
 
-def find_job(store: ObjectStore, zone: str, commits: Iterable[OutputCommit], id: str) -> JobRow:
-    """As ``choose_job``, of the newest jobs of a zone."""
-    return choose_job(list_jobs(store, zone, commits, MOST_JOBS), id)
+def _newest_first(rows: Iterable[JobRow]) -> list[JobRow]:
+    return sorted(rows, key=lambda row: (row.started, row.id), reverse=True)
 
 
 def choose_job(rows: Sequence[JobRow], id: str) -> JobRow:

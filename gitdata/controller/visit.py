@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gitdata.backends.git import Git
+from gitdata.backends.git_records import Commit
 from gitdata.controller.published import published_source
 from gitdata.controller.requests import open_requests
 from gitdata.controller.watch import HEADS, OUTPUTS
@@ -65,8 +66,9 @@ def output_tips(git: Git) -> dict[str, str]:
 def output_commits(git: Git, limit: int = _DEPTH) -> Iterator[OutputCommit]:
     """The output commits of all branches, newest first, as last fetched."""
     for branch, tip in output_tips(git).items():
-        for sha in git.text("rev-list", "--first-parent", f"--max-count={limit}", tip).split():
-            found = describe(git, sha, branch)
+        listed = git.text("rev-list", "--first-parent", f"--max-count={limit}", tip).split()
+        for commit in git.commits(listed):
+            found = _described(commit, branch)
             if found is None:
                 break
             yield found
@@ -74,7 +76,10 @@ def output_commits(git: Git, limit: int = _DEPTH) -> Iterator[OutputCommit]:
 
 def describe(git: Git, sha: str, branch: str) -> OutputCommit | None:
     """What an output commit says of itself; None if it is none."""
-    commit = git.commit(sha)
+    return _described(git.commit(sha), branch)
+
+
+def _described(commit: Commit, branch: str) -> OutputCommit | None:
     source = next(iter(commit.trailers("Gitdata-Source")), None)
     if source is None:
         return None
@@ -83,7 +88,7 @@ def describe(git: Git, sha: str, branch: str) -> OutputCommit | None:
         words = line.split(" ")
         if len(words) == 4:
             stages[words[0]] = (words[1], words[2], words[3])
-    return OutputCommit(sha, branch, source, stages, next(iter(commit.trailers("Gitdata-Error")), ""))
+    return OutputCommit(commit.sha, branch, source, stages, next(iter(commit.trailers("Gitdata-Error")), ""))
 
 
 def is_published(git: Git, tip: str | None, commit: str) -> bool:
