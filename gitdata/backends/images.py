@@ -21,6 +21,7 @@ from gitdata.backends.filelock import locked
 from gitdata.backends.git import Git
 from gitdata.backends.git_records import TreeEntry
 from gitdata.backends.local import sync_folder
+from gitdata.backends.processes import Processes
 from gitdata.backends.venvs import build_venv, requirements_key
 from gitdata.errors import InvalidInputError, MachineError
 from gitdata.formats.dvc import check_relpath
@@ -63,18 +64,19 @@ def folder_environment_id(git: Git, commit: str, path: str) -> str:
     return f"venv:{tree}:{digest}:{version}:{sys.platform}-{platform.machine()}"
 
 
-def prepare(git: Git, commit: str, path: str, cache_home: Path) -> FolderImage:
-    """Code and virtual environment, made now or earlier by anybody.
+def prepare(git: Git, commit: str, path: str, cache_home: Path, programs: Processes | None = None) -> FolderImage:
+    """Code and virtual environment, made now or earlier by anybody. programs: runs what installs; closing it ends this.
 
     Raises InvalidInputError (the folder or its requirements), RemoteError (transient: the package index could
-    not be reached), MachineError (disk).
+    not be reached), MachineError (disk; transient: what installs was ended), BusyError (closed while another installs).
     """
+    programs = programs or Processes()
     name = folder_environment_id(git, commit, path)
     tree = name.split(":")[1]
     try:
         code = export_tree(git, tree, path, cache_home / "images" / sha256(name.encode()))
         required = git.file(tree, REQUIREMENTS, most=_MOST_REQUIRED)
-        venv = None if required is None else _venv(required, tree, code, cache_home / "venvs", path)
+        venv = None if required is None else _venv(required, tree, code, cache_home / "venvs", path, programs)
     except OSError as error:
         raise MachineError(f"image {path}: cannot be prepared in {cache_home}: {error}") from error
     return FolderImage(name, code, venv)
@@ -142,18 +144,18 @@ def _write(target: Path, data: bytes, mode: int) -> None:
         os.fsync(descriptor)
 
 
-def _venv(required: bytes, tree: str, code: Path, home: Path, path: str) -> Path:
+def _venv(required: bytes, tree: str, code: Path, home: Path, path: str, programs: Processes) -> Path:
     """The virtual environment of these requirements, shared by all images that have the same.
 
     It cannot be built elsewhere and renamed, because its scripts name their interpreter by its full path: a file
     written last says that it is complete.
     """
     place = home / requirements_key(required, tree)
-    with locked(place.with_suffix(".lock")):
+    with locked(place.with_suffix(".lock"), lambda: programs.closed) as lock:
         if not (place / _DONE).exists():
             if place.exists():
                 shutil.rmtree(place)
-            build_venv(place, code, f"image {path}")
+            build_venv(place, code, f"image {path}", programs, lock)
             os.sync()  # tens of thousands of files: one by one would take longer
             (place / _DONE).touch()
     return place

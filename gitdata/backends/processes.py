@@ -1,7 +1,8 @@
 """Programs of others that may take long: run with a time limit, their words kept, ended when this process ends.
 
-Called by backends.builders, from several threads, and by backends.git. A program and all it starts are one process
-group. What it prints may be a stranger's and without end: the file gets the first of it, the caller the last.
+Called by backends.builders, venvs and containers, from several threads, and by backends.git. A program and all that it
+starts are one process group. What it prints may be a stranger's and without end: the file gets the first of it, the
+caller the last.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -33,27 +34,35 @@ class Processes:
         self._running: set[subprocess.Popen[bytes]] = set()
 
     def run(
-        self, command: Sequence[str], env: Mapping[str, str], log: IO[bytes], seconds: float
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        log: IO[bytes] | None,
+        seconds: float,
+        *,
+        cwd: Path = Path("/"),
+        umask: int = -1,
+        pass_fds: Sequence[int] = (),
     ) -> tuple[int | None, str]:
-        """Run a program to its end: the exit code (None: it took too long), and the end of what it printed.
+        """Run a program to its end: the exit code, and the end of what it printed.
 
+        The code is None where it took too long or ``close`` ended it. umask, pass_fds: as ``subprocess`` has them.
         Raises MachineError where it cannot be started.
         """
         deadline = time.monotonic() + seconds
-        with self._started(command, env) as process:
+
+        def over() -> bool:
+            return self.closed or time.monotonic() >= deadline
+
+        with self._started(command, env, cwd, umask, pass_fds) as process:
             try:
-                tail = _follow(process, log, deadline)
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(max(0.0, deadline - time.monotonic()))
-                code = process.poll()
-                if code is None:
-                    _signal(process, signal.SIGTERM)
+                tail = _follow(process, log, over)
+                while process.poll() is None and not over():
                     with suppress(subprocess.TimeoutExpired):
-                        process.wait(_GRACE_SECONDS)
+                        process.wait(0.2)
+                code = process.poll()
             finally:
-                _signal(process, signal.SIGKILL)  # also what it left behind
-                with self._lock:
-                    self._running.discard(process)
+                self._end(process)
         return code, tail.decode(errors="replace")
 
     def close(self) -> None:
@@ -64,7 +73,22 @@ class Processes:
         for process in running:
             _signal(process, signal.SIGTERM)
 
-    def _started(self, command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        """Give it time to clean up, then kill it and what it left behind; at once if this is interrupted."""
+        try:
+            if process.poll() is None:
+                if not self.closed:  # else it was asked
+                    _signal(process, signal.SIGTERM)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_GRACE_SECONDS)
+        finally:
+            _signal(process, signal.SIGKILL)
+            with self._lock:
+                self._running.discard(process)
+
+    def _started(
+        self, command: Sequence[str], env: Mapping[str, str], cwd: Path, umask: int, pass_fds: Sequence[int]
+    ) -> subprocess.Popen[bytes]:
         with self._lock:
             if self.closed:
                 raise MachineError(f"{command[0]} is not started: this process ends", transient=True)
@@ -74,8 +98,10 @@ class Processes:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
-                    cwd="/",
+                    cwd=cwd,
                     env=dict(env),
+                    umask=umask,
+                    pass_fds=pass_fds,
                     start_new_session=True,
                 )
             except OSError as error:
@@ -84,19 +110,20 @@ class Processes:
             return process
 
 
-def _follow(process: subprocess.Popen[bytes], log: IO[bytes], deadline: float) -> bytes:
+def _follow(process: subprocess.Popen[bytes], log: IO[bytes] | None, over: Callable[[], bool]) -> bytes:
     """Read what a program prints until it ends or time is up; the last of it."""
     assert process.stdout is not None
     out, tail, kept = process.stdout.fileno(), b"", 0
     poll = select.poll()
     poll.register(out, select.POLLIN | select.POLLHUP)
-    while time.monotonic() < deadline:
+    while not over():
         if poll.poll(200):
             data = os.read(out, 1 << 16)
             if not data:
                 break
             tail = (tail + data)[-_TAIL_BYTES:]
-            kept += log.write(data[: max(0, _LOG_BYTES - kept)])
+            if log is not None:
+                kept += log.write(data[: max(0, _LOG_BYTES - kept)])
         elif process.poll() is not None:
             break  # something that it left behind holds its output
     return tail

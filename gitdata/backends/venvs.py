@@ -9,11 +9,11 @@ from __future__ import annotations
 import configparser
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from gitdata.backends.processes import Processes
 from gitdata.errors import InvalidInputError, MachineError, RemoteError
 from gitdata.identity import canonical, sha256
 
@@ -27,6 +27,7 @@ _SETTINGS = {
     "constraint": "UV_CONSTRAINT",
     "cert": "SSL_CERT_FILE",
 }
+_SECONDS = 3600.0  # for each of the programs
 _OLDER_NAMES = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}
 # They name another environment than the one being built, or change what Python imports.
 _MISLEADING = (
@@ -40,8 +41,8 @@ _MISLEADING = (
     "UV_PREFIX",
 )
 _NETWORK = re.compile(
-    rb"failed to fetch|error sending request|dns error|connection (?:refused|reset)|timed? ?out|network is unreachable"
-    rb"|NewConnectionError|name resolution|HTTP status (?:server error|.*\(5\d\d)",
+    r"failed to fetch|error sending request|dns error|connection (?:refused|reset)|timed? ?out|network is unreachable"
+    r"|NewConnectionError|name resolution|HTTP status (?:server error|.*\(5\d\d)",
     re.IGNORECASE,
 )
 _OTHER_FILES = re.compile(
@@ -60,47 +61,64 @@ def requirements_key(required: bytes, tree: str) -> str:
     return sha256(canonical(["venv", 1, sha256(required), where, sys.version, str(base_python()), sys.platform]))
 
 
-def build_venv(place: Path, code: Path, what: str) -> None:
-    """Make ``place`` and install ``code``'s requirements. Raises InvalidInputError, RemoteError or MachineError."""
+def build_venv(place: Path, code: Path, what: str, programs: Processes, lock: int) -> None:
+    """Make ``place`` and install ``code``'s requirements.
+
+    lock: a descriptor that what installs keeps open. Raises InvalidInputError, RemoteError or MachineError.
+    """
     place.parent.mkdir(parents=True, exist_ok=True)
     env = _environment(os.environ)
+
+    def run(*command: str) -> str:
+        return _run(command, code, env, what, programs, lock)
+
+    uv = _uv()
+    if uv:
+        problem = run(uv, "venv", "--quiet", "--clear", "--python", str(base_python()), str(place))
+        # Compiled now: while stages run, the environment is read-only and each datum would compile it again.
+        installer = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(place / "bin" / "python")]
+    else:
+        problem = run(str(base_python()), "-m", "venv", "--clear", str(place))
+        installer = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    if problem:  # nothing of the requirements was read yet
+        raise MachineError(f"{what}: its environment cannot be made: {problem}", transient=True)
+    if problem := run(*installer, "-r", "requirements.txt"):
+        raise InvalidInputError(
+            f"{what}: its requirements cannot be installed: {problem}", hint="correct requirements.txt"
+        )
+
+
+def _uv() -> str:
+    """uv's program, "" where there is none that may be started."""
     try:
         # Deferred: a controller in a cluster builds no environments, and its image has no uv.
         from uv import find_uv_bin
 
         program = find_uv_bin()
-        _run([program, "venv", "--quiet", "--python", str(base_python()), str(place)], code, env, what)
-    except (ImportError, FileNotFoundError, PermissionError):
-        _run([str(base_python()), "-m", "venv", str(place)], code, env, what)
-        installer = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-    else:
-        # Compiled now: while stages run, the environment is read-only and each datum would compile it again.
-        installer = [
-            program,
-            "pip",
-            "install",
-            "--quiet",
-            "--compile-bytecode",
-            "--python",
-            str(place / "bin" / "python"),
-        ]
-    _run([*installer, "-r", "requirements.txt"], code, env, what)
+    except (ImportError, FileNotFoundError):
+        return ""
+    return program if os.access(program, os.X_OK) else ""
 
 
-def _run(command: Sequence[str], cwd: Path, env: Mapping[str, str], what: str) -> None:
-    done = subprocess.run(
-        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, umask=0o022, check=False
-    )
-    if done.returncode == 0:
-        return
-    said = (done.stderr.strip() or done.stdout.strip())[-4000:]
-    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
-    text = "; ".join(lines[-6:])[-1500:] or f"exit {done.returncode}"
-    if b"No space left" in said or b"os error 28" in said:
+def _run(command: Sequence[str], cwd: Path, env: Mapping[str, str], what: str, programs: Processes, lock: int) -> str:
+    """Why a program failed in its own words, "" if it did not. Raises RemoteError and MachineError for what passes."""
+    code, said = programs.run(command, env, None, _SECONDS, cwd=cwd, umask=0o022, pass_fds=(lock,))
+    if code == 0:
+        return ""
+    said = said.strip()[-4000:]
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    text = "; ".join(lines[-6:])[-1500:] or f"exit {code}"
+    if programs.closed:
+        raise MachineError(f"{what}: its environment is not finished: the job ends", transient=True)
+    if code is None:
+        raise MachineError(f"{what}: its environment took longer than {_SECONDS:g} s: {text}", transient=True)
+    if code < 0:  # by who needed its memory, say
+        raise MachineError(f"{what}: {Path(command[0]).name} was killed by signal {-code}", transient=True)
+    if "No space left" in said or "os error 28" in said:
         raise MachineError(f"{what}: no space left on the disk for its environment")
     if _NETWORK.search(said):
         raise RemoteError(f"{what}: the package index could not be reached: {text}", transient=True)
-    raise InvalidInputError(f"{what}: its requirements cannot be installed: {text}", hint="correct requirements.txt")
+    return text
 
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:

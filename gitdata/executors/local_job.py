@@ -17,6 +17,7 @@ from typing import Any
 from gitdata.backends.containers import Engine
 from gitdata.backends.git import Git
 from gitdata.backends.images import prepare
+from gitdata.backends.processes import Processes
 from gitdata.errors import GitdataError, InvalidInputError
 from gitdata.executors.base import Job, Progress
 from gitdata.executors.cores import Cores
@@ -72,6 +73,7 @@ class LocalJob:
         self._bytes: dict[int, tuple[int, int]] = {}
         self._shards = deque(range(job.shards))
         self._workers: set[WorkerProcess] = set()
+        self._programs = Processes()  # what prepares the environment
         self._end: JobStatus | None = None  # it was ended from outside
         self._problem: JobStatus | None = None  # a worker died; the others go on
         self._thread = threading.Thread(target=self._run, name=f"job {job.name}", daemon=True)
@@ -98,6 +100,7 @@ class LocalJob:
         with self._lock:
             self._end = self._end or JobStatus("failed", message, infrastructure)
             workers = list(self._workers)
+        self._programs.close()
         for worker in workers:
             worker.kill()
         self._place.cores.wake()
@@ -145,7 +148,7 @@ class LocalJob:
         image = self.job.stage.transform.image
         if self._person.engine is not None:
             return _Prepared(image=self._person.engine.bring(image, self.job.environment.id))
-        made = prepare(self._git, self.job.commit, image, self._place.cache_home)
+        made = prepare(self._git, self.job.commit, image, self._place.cache_home, self._programs)
         return _Prepared(str(made.code), str(made.venv or ""))
 
     def _serve(self, number: int, image: _Prepared, scratch: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import signal
 import subprocess
@@ -15,10 +16,17 @@ import pytest
 
 from gitdata.backends.git import Git
 from gitdata.backends.images import folder_environment_id, prepare
-from gitdata.errors import InvalidInputError, MachineError, RemoteError
+from gitdata.backends.processes import Processes
+from gitdata.errors import BusyError, InvalidInputError, MachineError, RemoteError
 from gitdata.identity import sha256
+from helpers.builds import running, slow_package, wait_for
 from helpers.machine import Repo
 
+PREPARE = """
+import sys; from pathlib import Path; from gitdata.backends.git import Git
+from gitdata.backends.images import prepare
+prepare(Git(Path(sys.argv[1])), sys.argv[2], 'images/tool', Path(sys.argv[3]))
+"""
 HELLO = {"hello.py": "def main():\n    print('hello from the package')\n"}
 
 
@@ -149,12 +157,7 @@ def test_what_cannot_be_installed(repo: Repo, cache: Path, offline: Path, monkey
 
 def test_an_environment_that_was_never_finished_is_built_anew(repo: Repo, cache: Path, offline: Path) -> None:
     commit = image(repo, **{"requirements.txt": "hello\n"})
-    script = (
-        "import sys; from pathlib import Path; from gitdata.backends.git import Git\n"
-        "from gitdata.backends.images import prepare\n"
-        "prepare(Git(Path(sys.argv[1])), sys.argv[2], 'images/tool', Path(sys.argv[3]))\n"
-    )
-    builder = subprocess.Popen([sys.executable, "-c", script, str(repo.path), commit, str(cache)])
+    builder = subprocess.Popen([sys.executable, "-c", PREPARE, str(repo.path), commit, str(cache)])
     deadline = time.monotonic() + 20
     while not list(cache.glob("venvs/*/pyvenv.cfg")):
         assert time.monotonic() < deadline
@@ -164,6 +167,43 @@ def test_an_environment_that_was_never_finished_is_built_anew(repo: Repo, cache:
     found = prepare(Git(repo.path), commit, "images/tool", cache)
     assert found.venv is not None
     subprocess.run([found.venv / "bin/hello-command"], capture_output=True, check=True)
+
+
+def test_what_installs_holds_the_lock_when_its_controller_is_killed(repo: Repo, cache: Path, tmp_path: Path) -> None:
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    commit = image(repo, **slow_package(begun, go))
+    builder = subprocess.Popen([sys.executable, "-c", PREPARE, str(repo.path), commit, str(cache)])
+    wait_for(lambda: bool(running(begun)))
+    builder.send_signal(signal.SIGKILL)
+    builder.wait()
+    [venv] = cache.glob("venvs/*/pyvenv.cfg")
+    before = venv.stat()
+    programs = Processes()
+    programs.close()
+    with pytest.raises(BusyError):  # another one may stop while it waits, and has touched nothing
+        prepare(Git(repo.path), commit, "images/tool", cache, programs)
+    assert venv.stat() == before
+    assert len(running(begun)) == 2
+    go.touch()
+    assert prepare(Git(repo.path), commit, "images/tool", cache).venv == venv.parent
+    assert list(venv.parent.glob("lib/python*/site-packages/slow-1.0.dist-info"))
+
+
+def test_an_installer_that_is_killed_is_not_the_requirements_fault(repo: Repo, cache: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    commit = image(repo, **slow_package(begun, tmp_path / "never"))
+
+    def kill() -> None:
+        wait_for(lambda: bool(running(begun)))
+        os.kill(int(begun.read_text().split()[1]), signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    with pytest.raises(MachineError, match="uv was killed by signal 9") as caught:
+        prepare(Git(repo.path), commit, "images/tool", cache)
+    thread.join()
+    assert caught.value.transient
+    wait_for(lambda: not running(begun))
 
 
 def test_many_at_once_make_one(repo: Repo, cache: Path, offline: Path) -> None:

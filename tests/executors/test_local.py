@@ -19,7 +19,8 @@ from executors.conformance import EACH, Conformance
 from gitdata.errors import InvalidInputError
 from gitdata.executors.cores import Cores
 from gitdata.executors.local import LocalExecutor
-from gitdata.model import Secret
+from gitdata.model import JobStatus, Secret
+from helpers.builds import running, slow_package
 from helpers.machine import Repo
 from helpers.s3 import S3
 
@@ -246,6 +247,21 @@ def test_kill_9_of_the_controller_leaves_no_process(bench: Bench) -> None:
     assert list(bench.cache_home.glob("jobs/*"))
     LocalExecutor(bench.url, cache_home=bench.cache_home).close()
     assert not list(bench.cache_home.glob("jobs/*"))
+
+
+def test_a_job_whose_environment_is_being_built_ends_when_it_is_told(bench: Bench, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    bench.image(**slow_package(begun, tmp_path / "never"))
+    executor = LocalExecutor(bench.url, cache_home=bench.cache_home)
+    job = bench.job(bench.plan(executor, bench.stage("true"), {"in": bench.input({"a": b""})}))
+    executor.start(job, bench.git)
+    _until(lambda: bool(running(begun)))
+    closing = threading.Thread(target=executor.close, daemon=True)
+    closing.start()
+    closing.join(60)
+    assert not closing.is_alive()
+    assert executor.status(job.name) == JobStatus("failed", "the controller ended", infrastructure=True)
+    assert not running(begun)
 
 
 def test_a_full_disk_fails_the_job_in_one_line(bench: Bench) -> None:

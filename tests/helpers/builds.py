@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from gitdata.backends.git import Git
@@ -42,3 +44,44 @@ def image_folders(repo: Repo) -> Git:
     repo.git("add", "-A")
     repo.git("commit", "-q", "-m", "images")
     return Git(repo.path)
+
+
+def slow_package(begun: Path, go: Path) -> dict[str, str]:
+    """A package whose build writes its own and its installer's process id to ``begun`` and goes on when ``go`` exists.
+
+    Its files by name, with the requirements that name it. It needs no package index.
+    """
+    build = f"""
+import os, pathlib, time, zipfile
+def build_wheel(folder, *_):
+    new = pathlib.Path({str(begun)!r} + ".new")
+    new.write_text(f"{{os.getpid()}} {{os.getppid()}}")
+    new.rename({str(begun)!r})
+    while not os.path.exists({str(go)!r}):
+        time.sleep(0.05)
+    with zipfile.ZipFile(os.path.join(folder, "slow-1.0-py3-none-any.whl"), "w") as file:
+        for name, text in (
+            ("METADATA", "Metadata-Version: 2.1\\nName: slow\\nVersion: 1.0\\n"),
+            ("WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"),
+            ("RECORD", ""),
+        ):
+            file.writestr("slow-1.0.dist-info/" + name, text)
+    return "slow-1.0-py3-none-any.whl"
+"""
+    project = '[project]\nname = "slow"\nversion = "1.0"\n'
+    system = '[build-system]\nrequires = []\nbuild-backend = "build"\nbackend-path = ["."]\n'
+    return {"requirements.txt": "./slow\n", "slow/pyproject.toml": project + system, "slow/build.py": build}
+
+
+def running(begun: Path) -> list[int]:
+    """Of the build of a slow package and its installer, those that run."""
+    pids = begun.read_text().split() if begun.exists() else []
+    stats = {int(pid): Path(f"/proc/{pid}/stat") for pid in pids}
+    return [pid for pid, stat in stats.items() if stat.exists() and ") Z" not in stat.read_text()]
+
+
+def wait_for(so: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not so():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.02)
