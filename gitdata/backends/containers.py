@@ -8,6 +8,7 @@ of its manifest for this platform: a tag says only where to look for one. Nothin
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from gitdata.errors import InvalidInputError, MachineError, RemoteError
+from gitdata.backends.processes import Processes
+from gitdata.errors import GitdataError, InvalidInputError, MachineError, RemoteError
 
 ENGINES = ("podman", "docker")
 PREFIX = "oci:"
@@ -32,35 +34,41 @@ _NETWORK = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A program that runs containers. program: its full path."""
+    """A program that runs containers. program: its full path.
+
+    pull_seconds: within which an image must be here. call_seconds: within which it must answer all else.
+    """
 
     program: str
+    pull_seconds: float = 3600.0
+    call_seconds: float = 60.0
 
     @property
     def is_podman(self) -> bool:
         return PurePath(self.program).name == "podman"
 
-    def resolve(self, image: str) -> str:
-        """The environment id of a reference: asks the registry what it means now.
+    def resolve(self, image: str, programs: Processes | None = None) -> str:
+        """The environment id of a reference: asks the registry what it means now. programs: closing it ends a pull.
 
-        Raises InvalidInputError (no such image), RemoteError (transient), MachineError.
+        Raises InvalidInputError (no such image), RemoteError (transient), MachineError (transient: no answer in time).
         """
-        return PREFIX + (self._podman_digest(image) if self.is_podman else self._docker_digest(image))
+        digest = self._podman_digest(image, programs) if self.is_podman else self._docker_digest(image)
+        return PREFIX + digest
 
-    def bring(self, image: str, environment: str) -> str:
-        """The local id of the image with this environment id, fetched if it is not here. Raises as ``resolve``."""
+    def bring(self, image: str, environment: str, programs: Processes | None = None) -> str:
+        """The local id of the image with this environment id, fetched if it is not here. As ``resolve``."""
         digest = environment.removeprefix(PREFIX)
         exact = f"{_repository(image)}@{digest}"
         found = self._inspect(exact, "{{.Id}}") or self._inspect(digest, "{{.Id}}")
         if not found:
-            self._ask(image, "pull", "--quiet", exact)
+            self._pull(image, exact, programs)
             found = self._inspect(exact, "{{.Id}}")
         if not found:
             raise MachineError(f"image {image}: {self.program} does not find {exact} after fetching it")
         return found
 
     def kill(self, container: str) -> None:
-        """End a container at once; one that is not there is no error."""
+        """End a container at once; one that is not there is no error. Raises MachineError, as all of these do."""
         self._call("kill", container)
 
     def remove(self, label: str) -> None:
@@ -70,10 +78,10 @@ class Engine:
             self._call("kill", container)  # podman's rm --force would ask it to end and wait
             self._call("rm", "--force", container)
 
-    def _podman_digest(self, image: str) -> str:
+    def _podman_digest(self, image: str, programs: Processes | None) -> str:
         here = self._inspect(image, "{{.Digest}}") if image.startswith(_HERE_ONLY) else ""
         if not here:
-            self._ask(image, "pull", "--quiet", image)  # it has no other way to ask for one platform's manifest
+            self._pull(image, image, programs)  # it has no other way to ask for one platform's manifest
             here = self._inspect(image, "{{.Digest}}")
         return _checked(image, here)
 
@@ -97,18 +105,21 @@ class Engine:
 
     def _ask(self, image: str, *args: str) -> str:
         done = self._call(*args)
-        if done.returncode == 0:
-            return done.stdout
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        text = " ".join(lines[-2:])[-800:]
-        if "no space left" in done.stderr:
-            raise MachineError(f"image {image}: no space left on the disk for it")
-        if _NETWORK.search(done.stderr):
-            raise RemoteError(f"image {image}: the registry could not be reached: {text}", transient=True)
-        raise InvalidInputError(
-            f"image {image}: cannot be had: {text}",
-            hint="correct transform.image (the commit has no folder of this name), or log in to the registry",
-        )
+        if done.returncode != 0:
+            raise _problem(image, done.stderr)
+        return done.stdout
+
+    def _pull(self, image: str, reference: str, programs: Processes | None) -> None:
+        programs = programs or Processes()
+        code, said = programs.run([self.program, "pull", "--quiet", reference], os.environ, None, self.pull_seconds)
+        if code == 0:
+            return
+        if programs.closed:
+            raise MachineError(f"image {image}: it is not fetched: what wanted it ends", transient=True)
+        if code is None or code < 0:
+            how = f"had not fetched it after {self.pull_seconds:g} s" if code is None else f"got signal {-code}"
+            raise MachineError(f"image {image}: {self.program} {how}", transient=True)
+        raise _problem(image, said)
 
     def _call(self, *args: str) -> subprocess.CompletedProcess[str]:
         try:
@@ -119,10 +130,14 @@ class Engine:
                 cwd="/",
                 text=True,
                 errors="replace",
+                timeout=self.call_seconds,
                 check=False,
             )
         except OSError as error:
             raise MachineError(f"{self.program}: {error.strerror}") from error
+        except subprocess.TimeoutExpired as error:
+            words = f"{self.program} {args[0]} did not answer within {self.call_seconds:g} s"
+            raise MachineError(words, transient=True) from error
 
 
 def find_engine() -> Engine:
@@ -158,6 +173,20 @@ def check_reference(image: str) -> None:
             f"image {image} is no folder of this commit and no image reference",
             hint="name a folder of the repository (stage-images/…) or an image of a registry",
         )
+
+
+def _problem(image: str, said: str) -> GitdataError:
+    """What the last words of an engine mean."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    text = " ".join(lines[-2:])[-800:]
+    if "no space left" in said:
+        return MachineError(f"image {image}: no space left on the disk for it")
+    if _NETWORK.search(said):
+        return RemoteError(f"image {image}: the registry could not be reached: {text}", transient=True)
+    return InvalidInputError(
+        f"image {image}: cannot be had: {text}",
+        hint="correct transform.image (the commit has no folder of this name), or log in to the registry",
+    )
 
 
 def _repository(image: str) -> str:

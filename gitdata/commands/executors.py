@@ -20,6 +20,8 @@ from gitdata.executors.local import LocalExecutor
 if TYPE_CHECKING:
     from gitdata.executors.kubernetes_build import ClusterBuilder
 
+_MOMENT = 1.0  # seconds: what other stages and branches wait for a registry
+
 
 @contextmanager
 def open_executor(
@@ -46,6 +48,7 @@ def open_executor(
         settings.remote,
         cores=settings.controller.cores or None,
         cache_home=cache,
+        moment=_MOMENT,
         flush_seconds=settings.controller.flush_seconds,
         secrets=settings.secrets,
         container_options=settings.executor.container_options,

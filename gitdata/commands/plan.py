@@ -7,6 +7,7 @@ unrunnable (a stage before it failed).
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from typing import Any
 
 from gitdata.commands.sites import branch_of, refresh_quietly
@@ -32,7 +33,9 @@ def run(args: argparse.Namespace) -> int:
     repository = Repository.open()
     refresh_quietly(repository)
     asked = wish(repository.git, args.revision, branch_of(repository, args.branch))
-    survey = Facts(lookout(repository, args.remote, asked)).survey(asked)
+    site = lookout(repository, args.remote, asked)
+    with closing(site.executor):
+        survey = Facts(site).survey(asked)
     if survey.error:
         raise InvalidInputError(survey.error)
     plans = list(survey.plans.values())

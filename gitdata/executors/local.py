@@ -23,10 +23,11 @@ from gitdata.backends.containers import PREFIX, Engine, check_reference, find_en
 from gitdata.backends.git import Git
 from gitdata.backends.images import folder_environment_id, folder_tree
 from gitdata.bounded import Bounded
-from gitdata.errors import InvalidInputError, MachineError, RemoteError
+from gitdata.errors import InvalidInputError
 from gitdata.executors.base import Job, Progress, workers_on
 from gitdata.executors.cores import Cores
 from gitdata.executors.local_job import LocalJob, Person, Place
+from gitdata.executors.local_references import References
 from gitdata.executors.scratch import sweep
 from gitdata.model import Environment, JobStatus, Stage
 from gitdata.worker.sandbox import ability
@@ -40,6 +41,7 @@ class LocalExecutor:
     """Runs jobs here. cores: how many datums at once over all jobs, None for as many as the machine has.
 
     secrets: name -> key -> value, what stages may name. container_options: for every ``run`` of podman or docker.
+    moment: for how many seconds planning waits for what an image reference means, None: until it is known.
     """
 
     name = "local"
@@ -51,6 +53,7 @@ class LocalExecutor:
         *,
         cores: int | None = None,
         cache_home: Path,
+        moment: float | None = None,
         flush_seconds: float = 5,
         secrets: Mapping[str, Mapping[str, str]] = _NONE,
         container_options: Sequence[str] = (),
@@ -70,7 +73,7 @@ class LocalExecutor:
         self._secrets = secrets
         self._engine: Engine | None = None
         self._folders: Bounded[tuple[str, str], str | None] = Bounded(_MOST_FOLDERS)
-        self._resolved: dict[tuple[str, str], str] = {}
+        self._references = References(moment)
         self._jobs: dict[str, LocalJob] = {}
         self._lock = threading.Lock()
         sweep(cache_home)
@@ -81,7 +84,7 @@ class LocalExecutor:
         if folder is None:
             check_reference(image)
             self._container_person(stage)
-            return Environment(known if known.startswith(PREFIX) else self._resolve(stage, asked), image)
+            return Environment(known if known.startswith(PREFIX) else self._means(image, asked), image)
         if not stage.transform.cmd:
             raise InvalidInputError(f"stage {stage.name}: a folder image needs transform.cmd")
         self._person(stage)
@@ -138,6 +141,7 @@ class LocalExecutor:
                 del self._jobs[name]
 
     def close(self) -> None:
+        self._references.close()
         with self._lock:
             jobs = list(self._jobs.values())
         for job in jobs:
@@ -172,17 +176,10 @@ class LocalExecutor:
             self._engine = self._engine or find_engine()
         return Person(None, None, False, secrets, self._engine)
 
-    def _resolve(self, stage: Stage, asked: str) -> str:
-        """What the reference means, asked once in the life of this executor, and once for each request."""
-        image = stage.transform.image
+    def _means(self, image: str, asked: str) -> str:
+        """What a reference means, asked once in the life of this executor, and once for each request."""
         assert self._engine is not None
-        if (image, asked) not in self._resolved:
-            try:
-                self._resolved[image, asked] = self._engine.resolve(image)
-            except RemoteError as error:
-                # Not transient here: a name that was mistyped would keep all other stages and branches waiting.
-                raise MachineError(f"stage {stage.name}: {error.message}", hint="push again, or retry later") from error
-        return self._resolved[image, asked]
+        return self._references.environment(self._engine, image, asked)
 
     def _variables(self, stage: Stage) -> tuple[tuple[str, str], ...]:
         found = []

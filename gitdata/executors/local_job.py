@@ -147,7 +147,7 @@ class LocalJob:
     def _prepare(self) -> _Prepared:
         image = self.job.stage.transform.image
         if self._person.engine is not None:
-            return _Prepared(image=self._person.engine.bring(image, self.job.environment.id))
+            return _Prepared(image=self._person.engine.bring(image, self.job.environment.id, self._programs))
         made = prepare(self._git, self.job.commit, image, self._place.cache_home, self._programs)
         return _Prepared(str(made.code), str(made.venv or ""))
 

@@ -5,7 +5,6 @@ It is removed when the job ends. After a kill -9 the next executor removes it: t
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import tempfile
@@ -47,10 +46,20 @@ def sweep(cache_home: Path) -> None:
     for folder in cache_home.glob("jobs/[!.]*"):
         lock = _try_lock(folder)
         if lock is not None:
-            with contextlib.suppress(FileNotFoundError, MachineError):  # none; or no longer installed
-                Engine((folder / _ENGINE).read_text()).remove(f"{JOB_LABEL}={folder}")
-            remove_tree(folder)
+            if _without_containers(folder):
+                remove_tree(folder)
             os.close(lock)
+
+
+def _without_containers(folder: Path) -> bool:
+    """Whether none is left: an engine that says nothing now is asked when the next executor begins."""
+    try:
+        Engine((folder / _ENGINE).read_text()).remove(f"{JOB_LABEL}={folder}")
+    except FileNotFoundError:
+        pass
+    except MachineError as error:
+        return not error.transient  # it is no longer installed
+    return True
 
 
 def _try_lock(folder: Path) -> int | None:

@@ -170,6 +170,7 @@ def test_a_tag_is_resolved_once_and_an_old_digest_is_kept(bench: Bench, containe
             executor.close()
         with pytest.raises(InvalidInputError, match="cannot be had"):
             containers.engine.resolve(f"{host}/tools/none:1")
+    executor = LocalExecutor(bench.url, cache_home=bench.cache_home)
     with pytest.raises(MachineError, match="could not be reached"):
         executor.environment(bench.git, bench.repo.git("rev-parse", "HEAD"), bench.stage("", image=f"{host}/gone:1"))
 
