@@ -1,11 +1,31 @@
-"""The event by which a process is asked to end."""
+"""How a process is asked to end: an event that a signal sets, or an exception that unwinds what it does."""
 
 from __future__ import annotations
 
 import os
 import select
+import signal
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+
+@contextmanager
+def unwound_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, so that all it has open is closed; the exit code is then 143.
+
+    For the main thread only.
+    """
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Stop(threading.Event):

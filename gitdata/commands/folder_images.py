@@ -18,6 +18,7 @@ from gitdata.controller.config import read_settings
 from gitdata.controller.sources import Tree
 from gitdata.controller.visit import default_branch
 from gitdata.errors import MissingDataError, NotARepositoryError, UsageError
+from gitdata.stopping import unwound_by_sigterm
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,9 @@ def _remark(git: Git, commit: str, folders: list[FolderName]) -> None:
 
 @contextmanager
 def builder_of(settings: ImageSettings) -> Iterator[LocalBuilder]:
-    with closing(LocalBuilder(settings, logs=cache_home() / "builds", say=say)) as builder:
+    """A builder for a person, or CI, which may cancel what it builds at any moment."""
+    builder = LocalBuilder(settings, logs=cache_home() / "builds", say=say)
+    with unwound_by_sigterm(), closing(builder):
         yield builder
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from cluster.registry import Registry
-from helpers.machine import Program, Repo
+from helpers.builds import wait_for
+from helpers.machine import BIN, Program, Repo
 from helpers.registries import base_image
 from helpers.specs import spec
 
@@ -84,6 +87,31 @@ def test_build_pushes_nothing_and_needs_no_registry(staged: Repo, gitdata: Progr
     assert "built in" in done.stderr
     assert images(gitdata, config)["first"][1] is None
     assert gitdata("images", "build", "third").stdout.startswith("localhost/b:")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_who_cancels_a_build_leaves_nothing_of_it(
+    staged: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    """Of a builder that takes its time to clean up."""
+    begun, cleaned, temporary = tmp_path / "begun", tmp_path / "cleaned", tmp_path / "tmp"
+    program = tmp_path / "bin/buildah"
+    for folder in (program.parent, temporary):
+        folder.mkdir()
+    program.write_text(
+        f'#!/bin/sh\n[ "$1" = info ] && exit\ntrap "sleep 0.3; touch {cleaned}; exit 1" TERM\n'
+        f"touch {begun}\nwhile :; do sleep 0.1; done\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    gitdata = subprocess.Popen([BIN / "gitdata", "images", "build", "first"], cwd=staged.path)
+    wait_for(begun.exists)
+    assert list(temporary.glob("gitdata-build-*"))
+    gitdata.send_signal(number)
+    assert gitdata.wait(60) == code
+    assert cleaned.exists()
+    assert not list(temporary.iterdir())
 
 
 def test_what_goes_wrong_is_told(staged: Repo, gitdata: Program, config: Path, tmp_path: Path) -> None:
