@@ -226,7 +226,7 @@ class Workspace:
 def outputs(pointers: dict[str, Pointer]) -> dict[str, Tracked]:
     """The outputs of pointers, by path. Raises InvalidInputError where two claim one path."""
     check_outputs(pointers)
-    found = {}
+    found: dict[str, Tracked] = {}
     for name, pointer in pointers.items():
         found |= {tracked.path: tracked for tracked in outs_of(name, pointer)}
     return found
