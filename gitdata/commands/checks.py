@@ -22,7 +22,7 @@ from gitdata.backends.git_records import hide_password
 from gitdata.commands.sites import cache_home
 from gitdata.controller.visit import git_remote
 from gitdata.data.hooks import CLIENT, survey
-from gitdata.data.repository import Repository
+from gitdata.data.repository import Repository, is_initialised
 from gitdata.errors import GitdataError, MachineError, NotARepositoryError
 from gitdata.worker.sandbox import ability
 
@@ -73,7 +73,8 @@ def of_repository(remote: str | None) -> list[Check]:
     try:
         repository = Repository.open()
     except NotARepositoryError as error:
-        return [("repository", functools.partial(_raise, error), False)]
+        is_one = is_initialised(Git(Path.cwd()), "HEAD")  # only that it is not checked out
+        return [("repository", functools.partial(_raise, error), is_one)]
     return [
         ("repository", lambda: str(repository.root), True),
         ("hooks", lambda: _hooks(repository.git), True),

@@ -10,13 +10,14 @@ import os
 import sys
 from pathlib import Path
 
+from gitdata.backends.git import Git
 from gitdata.commands.progress import Progress
 from gitdata.commands.terminal import say
 from gitdata.data.bring import bring, clear_gone
-from gitdata.data.outgoing import parse_lines, send_new
-from gitdata.data.repository import Repository
+from gitdata.data.outgoing import new_pointers, parse_lines, send_new
+from gitdata.data.repository import Repository, is_initialised
 from gitdata.data.workspace import Workspace
-from gitdata.errors import GitdataError, NotARepositoryError
+from gitdata.errors import ConflictError, GitdataError, NotARepositoryError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,12 +29,14 @@ def run(args: argparse.Namespace) -> int:
     try:
         repo = Repository.open()
     except NotARepositoryError as error:
+        if args.name == "pre-push":
+            _hold_back(_remote(args), error)
         say(f"gitdata: {error.message}; data was left alone")
         return 0
     if args.name in ("pre-commit", "pre-merge-commit"):
         return _before_commit(repo, merging=args.name == "pre-merge-commit")
     if args.name == "pre-push":
-        return _before_push(repo, args.rest[0] if args.rest else "origin")
+        return _before_push(repo, _remote(args))
     if args.name in ("post-checkout", "post-merge", "post-rewrite"):
         _after(repo, args.name, args.rest)
     return 0
@@ -49,6 +52,25 @@ def _before_commit(repo: Repository, *, merging: bool) -> int:
     for line in verdict.lines:
         say(f"gitdata: {line}")
     return 1 if verdict.refused else 0
+
+
+def _remote(args: argparse.Namespace) -> str:
+    return args.rest[0] if args.rest else "origin"
+
+
+def _hold_back(remote: str, error: NotARepositoryError) -> None:
+    """Raises ConflictError where pointers would go out without data, as what is checked out knows of no remote."""
+    git = Git(Path.cwd())
+    if git.call("rev-parse", "--is-inside-work-tree").stdout.strip() != b"true":
+        return  # a bare repository: a mirror, whose pointers came with their data
+    for line in parse_lines(sys.stdin.read()):
+        if is_initialised(git, line.local) and new_pointers(git, [line], remote):
+            name = line.local_ref.removeprefix("refs/heads/")
+            cure = error.hint if is_initialised(git, "HEAD") else f"git switch {name}"
+            raise ConflictError(
+                f"{name} has data, and .dvc/config, which says where it goes, is not checked out here",
+                hint=f"{cure}, then push again; or push without the data: git push --no-verify",
+            ) from error
 
 
 def _before_push(repo: Repository, remote: str) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from gitdata.backends.git import Git
 from gitdata.backends.git_records import is_sha
 from gitdata.data.cache import Cache
 from gitdata.data.repository import Repository, pointers_at
@@ -41,9 +42,8 @@ def parse_lines(text: str) -> list[Line]:
     ]
 
 
-def new_pointers(repo: Repository, lines: Iterable[Line], remote: str) -> dict[str, list[tuple[str, Pointer]]]:
+def new_pointers(git: Git, lines: Iterable[Line], remote: str) -> dict[str, list[tuple[str, Pointer]]]:
     """The pointers that these pushes bring: git's blob sha -> (path, pointer)."""
-    git = repo.git
     found: dict[str, str] = {}
     for line in lines:
         known = is_sha(line.remote) and git.resolve(line.remote) is not None
@@ -62,7 +62,7 @@ def new_pointers(repo: Repository, lines: Iterable[Line], remote: str) -> dict[s
 
 def send_new(repo: Repository, lines: Iterable[Line], remote: str, progress: Progress | None = None) -> Transferred:
     """Bring the data of what a push brings to the data remote. Raises MissingDataError naming path and oid."""
-    found = new_pointers(repo, lines, remote)
+    found = new_pointers(repo.git, lines, remote)
     return send(repo, [pair for pairs in found.values() for pair in pairs], progress)
 
 

@@ -37,11 +37,17 @@ class Repository:
     def open(cls, path: Path | None = None) -> Repository:
         """The repository around ``path`` (default: here). Raises NotARepositoryError."""
         repository = cls.find(path)
-        if not (repository.root / ".dvc").is_dir():
+        if (repository.root / ".dvc/config").is_file():
+            return repository
+        if not is_initialised(repository.git, "HEAD"):
             raise NotARepositoryError(
                 f"{repository.root}: not a gitdata repository yet", hint="run `gitdata init` here"
             )
-        return repository
+        sparse = repository.git.config("core.sparseCheckout") == "true"
+        raise NotARepositoryError(
+            f"{repository.root}: .dvc/config is not checked out" + (" (the checkout is sparse)" if sparse else ""),
+            hint="git sparse-checkout add .dvc" if sparse else "git checkout HEAD -- .dvc",
+        )
 
     @classmethod
     def find(cls, path: Path | None = None) -> Repository:
@@ -122,6 +128,11 @@ class Repository:
                 hint="dvc config --unset core.hardlink_lock",
             )
         return dvc_lock(self.root)
+
+
+def is_initialised(git: Git, revision: str) -> bool:
+    """Whether a commit is one of a gitdata repository."""
+    return git.call("cat-file", "-e", f"{revision}:.dvc/config").returncode == 0
 
 
 def pointers_at(git: Git, treeish: str) -> dict[str, Pointer]:

@@ -53,6 +53,18 @@ def test_outside_of_a_repository_the_machine_is_looked_at(gitdata: Program, tmp_
     assert "hooks" not in found
 
 
+def test_a_sparse_checkout_that_leaves_gitdata_out_is_named(gitdata: Program, repo: Repo) -> None:
+    gitdata("init")
+    repo.commit("init")
+    repo.git("sparse-checkout", "set", "stages")
+    [line] = [line for line in gitdata("doctor", code=3).stdout.splitlines() if "repository" in line]
+    assert line.startswith("missing repository: ")
+    assert line.endswith("(the checkout is sparse) (git sparse-checkout add .dvc)")
+    repo.git("sparse-checkout", "disable")
+    repo.write(".dvc/config", "").unlink()
+    assert gitdata("status", code=3).stderr.endswith("hint: git checkout HEAD -- .dvc\n")
+
+
 def test_this_machine_is_looked_at_without_the_client_of_a_cluster() -> None:
     """It costs half a second."""
     code = "import sys; from gitdata.cli import main; main(['doctor', '--help']); sys.exit('kubernetes' in sys.modules)"

@@ -324,6 +324,27 @@ def test_a_push_of_text_starts_no_python(data: Repo, tmp_path: Path) -> None:
     assert "was not checked" in done.stderr
 
 
+@pytest.mark.parametrize("place", ["an older branch", "another worktree", "a sparse checkout"])
+def test_no_push_leaves_its_data_where_no_remote_is_known(data: Repo, tmp_path: Path, place: str) -> None:
+    data.git("branch", "old", "HEAD~1")
+    git, cure = Program("git", cwd=data.path), "git switch main"
+    if place == "an older branch":
+        git("switch", "old")
+    elif place == "another worktree":
+        git("worktree", "add", tmp_path / "tree", "old")
+        git.cwd = tmp_path / "tree"
+    else:
+        git("status")  # the files are copies: git learns that they are what it has
+        git("sparse-checkout", "set", "stages")
+        cure = "git sparse-checkout add .dvc"
+    done = git("push", "origin", "main", check=False)
+    assert done.returncode != 0
+    assert f"hint: {cure}, then push again" in done.stderr
+    assert Repo(tmp_path / "origin.git").git("for-each-ref") == ""
+    assert "gitdata" not in git("push", "origin", "old").stderr
+    git("push", "origin", "main", env={"GITDATA_SKIP_HOOKS": "1"})
+
+
 # ----------------------------------------------------------------------------------------------------- after a move
 
 
@@ -479,3 +500,7 @@ def test_a_foreign_repository_is_left_alone(repo: Repo, gitdata: Program) -> Non
     gitdata("hooks", "install")  # as with a shared core.hooksPath: this is no gitdata repository
     done = Program("git", cwd=repo.path)("commit", "--allow-empty", "-qm", "x")
     assert done.stderr == ""
+    remote = Repo.create(repo.path.parent / "o.git", bare=True)
+    repo.write("x.dvc", "no pointer of ours\n")
+    repo.commit("y")
+    assert Program("git", cwd=repo.path)("push", "-q", remote.path, "main").stderr == ""
