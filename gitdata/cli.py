@@ -13,11 +13,11 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 
 from gitdata import __version__
+from gitdata.backends.machine import cache_home
 from gitdata.commands.verbs import VERBS
-from gitdata.errors import GitdataError, UsageError
+from gitdata.errors import GitdataError, MachineError, UsageError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -125,13 +125,12 @@ def _explain(error: OSError) -> tuple[str, str, int]:
 
 
 def _defect() -> int:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gitdata"
     text = f"gitdata {__version__}, Python {sys.version}\n{sys.argv}\n{traceback.format_exc()}"
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        log = home / "defect.log"
+        log = cache_home() / "defect.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(text)
         return _report(f"this is a defect in gitdata: {sys.exc_info()[1]!r}", f"please report it with {log}", 70)
-    except OSError:
+    except (OSError, MachineError):
         sys.stderr.write(text)
         return 70

@@ -11,7 +11,7 @@ import pytest
 
 from gitdata import __version__
 from gitdata.commands.verbs import VERBS
-from helpers.machine import Program, Repo
+from helpers.machine import Program, Repo, nobody
 
 VISIBLE = [verb for verb, _, heading in VERBS if heading]
 
@@ -106,6 +106,11 @@ def test_a_defect_is_reported_with_its_log(repo: Repo, home: Path) -> None:
     assert done.stderr.splitlines()[0].startswith("gitdata: this is a defect in gitdata: ZeroDivisionError")
     assert str(log) in done.stderr
     assert "1 // 0" in log.read_text()
+    words = [*nobody(), "--unset=XDG_CACHE_HOME", sys.executable, str(broken)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 70
+    assert done.stderr.startswith(f"gitdata {__version__}, Python"), "nowhere to write it to"
+    assert "RuntimeError" not in done.stderr
 
 
 def test_the_overview_loads_next_to_nothing() -> None:

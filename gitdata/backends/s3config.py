@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gitdata.backends.machine import in_home
 from gitdata.errors import InvalidInputError
 
 _URL = re.compile(r"[sS]3://(?P<bucket>[^/?#]+)(?:/(?P<prefix>.*))?", re.DOTALL)
@@ -146,7 +147,8 @@ def _profile(url: str, options: Mapping[str, str]) -> dict[str, str]:
         ("AWS_SHARED_CREDENTIALS_FILE", "credentialpath", "credentials", name),
     )
     for variable, option, default, section in places:
-        path = Path(os.environ.get(variable) or options.get(option) or f"~/.aws/{default}").expanduser()
+        named = os.environ.get(variable) or options.get(option)
+        path = Path(named).expanduser() if named else in_home(f".aws/{default}")
         parser = configparser.RawConfigParser(default_section="")
         try:
             parser.read_string(path.read_text(), source=str(path))

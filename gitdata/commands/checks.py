@@ -19,7 +19,7 @@ from gitdata.backends.builders import find_builder
 from gitdata.backends.containers import find_engine
 from gitdata.backends.git import Git
 from gitdata.backends.git_records import hide_password
-from gitdata.commands.sites import cache_home
+from gitdata.backends.machine import cache_home
 from gitdata.controller.visit import git_remote
 from gitdata.data.hooks import CLIENT, survey
 from gitdata.data.repository import Repository, is_initialised

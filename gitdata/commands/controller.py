@@ -17,10 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+from gitdata.backends.machine import cache_home
 from gitdata.backends.mail import SENDGRID_HOST, Mailer, SendGridMailer, sendgrid_key
 from gitdata.backends.stores import open_store
 from gitdata.commands.executors import open_executor
-from gitdata.commands.sites import cache_home
 from gitdata.commands.terminal import printable
 from gitdata.controller.config import MailSettings, Settings, read_settings
 from gitdata.controller.loop import Controller

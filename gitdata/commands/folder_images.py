@@ -12,7 +12,7 @@ from pathlib import Path
 from gitdata.backends.builders import BUILDERS, ImageSettings, LocalBuilder
 from gitdata.backends.contexts import FolderName, name_folder
 from gitdata.backends.git import Git
-from gitdata.commands.sites import cache_home
+from gitdata.backends.machine import cache_home
 from gitdata.commands.terminal import say
 from gitdata.controller.config import read_settings
 from gitdata.controller.sources import Tree

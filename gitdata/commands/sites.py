@@ -6,14 +6,12 @@ Used by ``job …`` and whatever asks something of the controller; ``plan`` and 
 from __future__ import annotations
 
 import argparse
-import getpass
-import os
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from gitdata.backends.git import Git
+from gitdata.backends.machine import user_name
 from gitdata.backends.objects import ObjectStore
 from gitdata.backends.stores import open_store
 from gitdata.controller.requests import push_request
@@ -78,18 +76,12 @@ def ask(git: Git, kind: Kind, target: str, branch: str = "") -> None:
 
 def local_zone() -> str:
     """The zone that this person writes."""
-    return "local/" + (re.sub(r"[^A-Za-z0-9_.-]", "-", getpass.getuser()).lstrip(".-") or "user")
+    return "local/" + (re.sub(r"[^A-Za-z0-9_.-]", "-", user_name()).lstrip(".-") or "user")
 
 
 def cache_store(repository: Repository) -> ObjectStore:
     """The repository's cache as an object store: the same layout."""
     return open_store(str(repository.cache.folder))
-
-
-def cache_home() -> Path:
-    """Where images, environments and clones are kept; deleting it is always safe."""
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(home) / "gitdata"
 
 
 def asked_branch(repository: Repository, wanted: str | None) -> str:

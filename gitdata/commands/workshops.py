@@ -11,8 +11,9 @@ from types import MappingProxyType
 
 from gitdata.backends.git import Git
 from gitdata.backends.layered import LayeredStore
+from gitdata.backends.machine import cache_home
 from gitdata.backends.objects import ObjectStore
-from gitdata.commands.sites import cache_home, cache_store, local_zone
+from gitdata.commands.sites import cache_store, local_zone
 from gitdata.controller.facts import Wish
 from gitdata.controller.pinned import nearest_output, published_environments
 from gitdata.controller.site import Site

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from gitdata.backends.machine import in_home
 from gitdata.errors import InvalidInputError
 from gitdata.formats.dvcconfig import Config, merge, parse_config
 
@@ -16,7 +17,7 @@ MAX_BYTES = 1024 * 1024
 
 def config_files(root: Path) -> tuple[Path, ...]:
     """The files that count, the weakest first: system, global, the repository's, the repository's private one."""
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser())
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or in_home(".config"))
     system = (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep)[0]
     return (
         Path(os.environ.get("DVC_SYSTEM_CONFIG_DIR") or Path(system, "dvc"), "config"),

@@ -9,7 +9,6 @@ that its user trusts, and keeps them from what they have no business with.
 
 from __future__ import annotations
 
-import getpass
 import grp
 import os
 import pwd
@@ -22,6 +21,7 @@ from types import MappingProxyType
 from gitdata.backends.containers import PREFIX, Engine, check_reference, find_engine
 from gitdata.backends.git import Git
 from gitdata.backends.images import folder_environment_id, folder_tree
+from gitdata.backends.machine import core_count, user_name
 from gitdata.bounded import Bounded
 from gitdata.errors import InvalidInputError
 from gitdata.executors.base import Job, Progress, workers_on
@@ -58,7 +58,7 @@ class LocalExecutor:
         secrets: Mapping[str, Mapping[str, str]] = _NONE,
         container_options: Sequence[str] = (),
     ) -> None:
-        count = cores or len(os.sched_getaffinity(0))
+        count = cores or core_count()
         cache_home = cache_home.resolve()
         self._place = Place(
             store=store_url,
@@ -162,7 +162,7 @@ class LocalExecutor:
     def _container_person(self, stage: Stage) -> Person:
         user = stage.transform.user
         own = os.geteuid()
-        if own != 0 and user.partition(":")[0] not in ("", str(own), getpass.getuser()):
+        if own != 0 and user.partition(":")[0] not in ("", str(own), user_name()):
             raise _another_user(stage)
         secrets = self._variables(stage)
         for name, value in secrets:

@@ -18,7 +18,7 @@ from gitdata.errors import BusyError
 from gitdata.executors.local import LocalExecutor
 from gitdata.model import Environment, Stage
 from helpers.lab import Lab
-from helpers.machine import Program
+from helpers.machine import Program, nobody
 
 UPPER = 'for f in /pfs/images/*; do tr a-z A-Z < "$f" > "/pfs/out/$(basename "$f")"; done'
 
@@ -70,6 +70,15 @@ def test_plan_knows_what_a_controller_elsewhere_did(lab: Lab, gitdata: Program) 
     assert [s["state"] for s in gitdata.json("plan", cwd=work)["stages"]] == ["run", "waiting"]
     lab.settle()
     assert gitdata("plan", "--exit-code", cwd=work).returncode == 0
+
+
+def test_a_user_without_a_name_or_a_home_is_served(lab: Lab) -> None:
+    words = nobody()
+    gitdata = Program(*words, "gitdata", cwd=lab.work.path)
+    assert [s["stage"] for s in gitdata.json("plan")["stages"]] == ["upper", "all"]
+    assert gitdata.json("job", "list", "--local") == []
+    done = Program(*words, "--unset=XDG_CACHE_HOME", "gitdata", cwd=lab.work.path)("plan", code=10)
+    assert done.stderr.endswith("hint: set XDG_CACHE_HOME, or HOME\n")
 
 
 def test_plan_of_a_bad_spec_ends_in_its_line(lab: Lab, gitdata: Program) -> None:

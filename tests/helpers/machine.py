@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 BIN = Path(sys.executable).parent
 DATE = "1700000000 +0000"
 
@@ -112,6 +114,18 @@ def _registry_settings(inherited: Mapping[str, str]) -> dict[str, str]:
         if name not in inherited and path.is_file():
             settings[name] = str(path)
     return settings
+
+
+def nobody() -> tuple[str, ...]:
+    """The words before a command that run it as `docker run --user 54321` does: no file names the user, it has no home.
+
+    Skips the test where this user may make no namespaces.
+    """
+    words = ("unshare", "--user", "--map-user=54321")
+    tried = subprocess.run([*words, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode != 0:
+        pytest.skip(f"unshare: {tried.stderr.strip()}")
+    return (*words, "env", *(f"--unset={name}" for name in ("HOME", "USER", "LOGNAME", "XDG_CONFIG_HOME")))
 
 
 class Program:
