@@ -43,6 +43,10 @@ class NoImageError(InvalidInputError):
     """The registry says that it has no such image."""
 
 
+class RefusedError(InvalidInputError):
+    """The registry does not let us see the image; many say so of one that they do not have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """``host/path:tag@digest``; tag and digest may be empty."""
@@ -220,7 +224,7 @@ class _Asked:
             raise NoImageError(f"{name}: its registry has no such image{words}")
         if status in (401, 403):
             hint = "give the controller and the namespace a login for it (pull secrets)"
-            raise InvalidInputError(f"{name}: its registry refuses it{words}", hint=hint)
+            raise RefusedError(f"{name}: its registry refuses it{words}", hint=hint)
         raise RemoteError(f"{name}: its registry answered {status}{words}", transient=status == 429 or status >= 500)
 
     def _authorize(self, challenges: list[str], name: str) -> None:
@@ -249,7 +253,7 @@ class _Asked:
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or "\n" in token:
             hint = "give the controller and the namespace a login for it (pull secrets)"
-            raise InvalidInputError(f"{name}: its registry gives no token ({status}{_words(body)})", hint=hint)
+            raise RefusedError(f"{name}: its registry gives no token ({status}{_words(body)})", hint=hint)
         return token
 
 

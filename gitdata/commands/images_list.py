@@ -1,6 +1,7 @@
 """List the folder images of a commit's stages: where each is in the registry, and whether it is there.
 
 An image is named by what is in its folder: one that was built for another commit or branch counts. Nothing is built.
+Some registries hide what they do not have: "not visible" is one of these, or needs a login ([images] logins).
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import argparse
 
 from gitdata.backends.builders import registries
-from gitdata.backends.registry import find
+from gitdata.backends.registry import RefusedError, find
 from gitdata.commands.folder_images import add_options, settings_of, wanted
-from gitdata.commands.terminal import print_json, print_table
+from gitdata.commands.terminal import print_json, print_table, say
 
-COLOURS = {"not built": "33"}
+_ABSENT, _HIDDEN = "not built", "not built, or not visible"
+COLOURS = dict.fromkeys((_ABSENT, _HIDDEN), "33")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,16 +28,21 @@ def run(args: argparse.Namespace) -> int:
     asked = registries(settings)
     rows = []
     for folder in found.folders:
-        there = find(folder.reference, asked)
+        state = _ABSENT
+        try:
+            there = find(folder.reference, asked)
+        except RefusedError as error:
+            there, state = None, _HIDDEN
+            say(error.message)
         for stage in found.stages[folder.reference]:
-            rows.append((stage, folder, there.digest if there else ""))
+            rows.append((stage, folder, there.digest if there else "", state))
     if args.json:
         about = [
             {"stage": s, "folder": f.folder, "environment": f.id, "reference": f.reference, "digest": d or None}
-            for s, f, d in rows
+            for s, f, d, _ in rows
         ]
         print_json({"commit": found.commit, "images": about})
     else:
-        table = ((stage, folder.folder, folder.reference, digest or "not built") for stage, folder, digest in rows)
+        table = ((stage, folder.folder, folder.reference, digest or state) for stage, folder, digest, state in rows)
         print_table(("STAGE", "FOLDER", "REFERENCE", "DIGEST"), table, COLOURS)
     return 0

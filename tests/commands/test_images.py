@@ -14,6 +14,7 @@ import pytest
 from cluster.registry import Registry
 from helpers.builds import wait_for
 from helpers.machine import BIN, Program, Repo
+from helpers.proxy import Fault, Request, misbehaving
 from helpers.registries import base_image
 from helpers.specs import spec
 
@@ -79,6 +80,18 @@ def test_only_the_stages_that_are_named_at_any_commit(staged: Repo, gitdata: Pro
     table = gitdata("images", "list", "--config", config).stdout.splitlines()
     assert re.split(r"\s{2,}", table[0].strip()) == ["STAGE", "FOLDER", "REFERENCE", "DIGEST"]
     assert table[1].endswith("not built")
+
+
+def test_a_registry_that_hides_what_it_does_not_have(staged: Repo, gitdata: Program) -> None:
+    def refuses(request: Request) -> Fault:
+        return Fault(status=404 if "/a/" in request.path else 403, headers={"Content-Type": "application/json"})
+
+    with misbehaving("http://127.0.0.1:1") as registry:
+        registry.rule = refuses
+        done = gitdata("images", "list", "--registry", registry.url.removeprefix("http://") + "/team")
+    rows = {line.split()[0]: re.split(r"\s{2,}", line)[-1] for line in done.stdout.splitlines()[1:]}
+    assert rows == {"first": "not built", "second": "not built", "third": "not built, or not visible"}
+    assert "its registry refuses it" in done.stderr
 
 
 def test_build_pushes_nothing_and_needs_no_registry(staged: Repo, gitdata: Program, config: Path) -> None:
