@@ -37,7 +37,9 @@ def test_three_pushes_run_exactly_what_changed(demo: Program, tmp_path: Path) ->
     (folder / "work").mkdir(parents=True)
     (folder / ".gitdata-demo").touch()
     (folder / "work" / "left-over").touch()
-    done = demo(env={"DEMO": str(folder)}, timeout=900)
+    # A user's machine: a proxy for the world outside, and none of the settings that keep tests to themselves.
+    users = {"http_proxy": "http://127.0.0.1:9", "no_proxy": "", "NO_PROXY": "", "DVC_SITE_CACHE_DIR": ""}
+    done = demo(env={"DEMO": str(folder), **users}, timeout=900)
     executed = re.findall(r"^Datums that this push executed: (.*)\.$", done.stdout, re.MULTILINE)
     assert executed == [
         "object-detect 7, plot 1, threat-detect 7, validate 8",
@@ -49,6 +51,7 @@ def test_three_pushes_run_exactly_what_changed(demo: Program, tmp_path: Path) ->
     assert "images/dev1_1511891098.jpg" in done.stdout.split("Where a detection comes from")[1], "traced to its image"
     written = list((folder / "clone" / "threat-detect" / "mail").iterdir())
     assert len(list((folder / "mail").glob("*.json"))) == len(written) >= 2
+    assert (folder / "dvc").is_dir(), "DVC writes there, not to /var/tmp"
     assert not (folder / "work" / "left-over").exists(), "a second demo starts over"
     assert processes_of(folder) == [], "nothing is left running"
 
