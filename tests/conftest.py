@@ -25,7 +25,8 @@ from helpers.registries import image_registry, shared_registry
 from helpers.s3 import S3, serve_s3
 
 # No example is timed: a machine that is busy with other tests is slow.
-hypothesis.settings.register_profile("untimed", deadline=None)
+_UNTIMED = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=_UNTIMED)
 hypothesis.settings.load_profile("untimed")
 
 __all__ = [  # found here by pytest
