@@ -10,6 +10,7 @@ import json
 import select
 import ssl
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,22 @@ class Api:
 
 
 class _Connection(http.client.HTTPSConnection):
-    """Closes itself when its thread or its Api is gone."""
+    """Closes itself, and the answer that was not read to its end, when its thread or its Api is gone."""
+
+    _answer: http.client.HTTPResponse | None = None
+
+    def connect(self) -> None:
+        super().connect()
+        weakref.finalize(self, self.sock.close)  # before the socket's own end, also where both end in one cycle
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        self._answer = super().getresponse()
+        return self._answer
+
+    def close(self) -> None:
+        super().close()
+        if self._answer is not None:  # one that ends with its connection is the only one who knows the socket
+            self._answer.close()
 
     @property
     def ended(self) -> bool:

@@ -241,6 +241,9 @@ def test_no_failure_of_a_builder_lets_a_job_wait_for_ever(bench: Bench, repo: Re
     assert status is not None
     assert status.infrastructure
     assert (error.message if isinstance(error, GitdataError) else "broke off") in status.message
+    for thread in threading.enumerate():  # what it dies of is this test's
+        if thread.name == f"image {wanted.name}":
+            thread.join(30)
 
 
 def test_a_build_that_was_ended_from_outside_is_begun_again(bench: Bench, repo: Repo) -> None:
