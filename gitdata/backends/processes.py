@@ -117,14 +117,15 @@ def _follow(process: subprocess.Popen[bytes], log: IO[bytes] | None, over: Calla
     poll = select.poll()
     poll.register(out, select.POLLIN | select.POLLHUP)
     while not over():
-        if poll.poll(200):
+        ended = process.poll() is not None  # asked first: its last words may come while we wait for them
+        if poll.poll(0 if ended else 200):
             data = os.read(out, 1 << 16)
             if not data:
                 break
             tail = (tail + data)[-_TAIL_BYTES:]
             if log is not None:
                 kept += log.write(data[: max(0, _LOG_BYTES - kept)])
-        elif process.poll() is not None:
+        elif ended:
             break  # something that it left behind holds its output
     return tail
 
