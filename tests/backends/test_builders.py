@@ -128,7 +128,8 @@ def test_a_dockerfile_gets_its_arguments_as_they_are_and_no_variable_of_ours(
     repo: Repo, settings: ImageSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "do-not-tell")
-    asked = "ARG GREETING\nARG AWS_SECRET_ACCESS_KEY\nRUN echo given=$GREETING key=$AWS_SECRET_ACCESS_KEY.; exit 3"
+    asked = "ARG GREETING\nARG AWS_SECRET_ACCESS_KEY\n"
+    asked += "RUN echo given=$GREETING key=$AWS_SECRET_ACCESS_KEY.; sleep 1; exit 3"
     given = replace(settings, args={"GREETING": "hello; exit 0"}, options=("--build-arg", "AWS_SECRET_ACCESS_KEY"))
     with pytest.raises(InvalidInputError):  # an argument without a value is the builder's own variable
         build(repo, folder(repo, f"FROM {base_image()}\n{asked}\n"), given, logs=tmp_path / "logs")
@@ -139,7 +140,7 @@ def test_a_dockerfile_gets_its_arguments_as_they_are_and_no_variable_of_ours(
 def test_options_reach_the_builder(repo: Repo, settings: ImageSettings, tmp_path: Path) -> None:
     (tmp_path / "given").mkdir()
     (tmp_path / "given" / "authority.crt").write_text("trusted")
-    commit = folder(repo, f"FROM {base_image()}\nRUN cat /given/authority.crt && exit 3\n")
+    commit = folder(repo, f"FROM {base_image()}\nRUN cat /given/authority.crt && sleep 1 && exit 3\n")
     options = ("--volume", f"{tmp_path}/given:/given:ro", "--isolation", "chroot")
     with pytest.raises(InvalidInputError, match="trusted"):
         build(repo, commit, replace(settings, options=options))
@@ -148,7 +149,7 @@ def test_options_reach_the_builder(repo: Repo, settings: ImageSettings, tmp_path
 @pytest.mark.parametrize(
     ("dockerfile", "words"),
     [
-        (f"FROM {base_image()}\nRUN echo this went wrong >&2 && exit 3\n", "this went wrong"),
+        (f"FROM {base_image()}\nRUN echo this went wrong >&2 && sleep 1 && exit 3\n", "this went wrong"),
         ("FORM scratch\n", "no FROM statement"),
         ("FROM scratch\nCOPY missing /\n", "/missing"),
         ("FROM docker.io/library/nothing:1\n", "manifest unknown"),
@@ -257,7 +258,7 @@ def test_a_build_that_prints_without_end_fills_neither_memory_nor_disk(
     repo: Repo, settings: ImageSettings, tmp_path: Path
 ) -> None:
     commit = folder(
-        repo, f"FROM {base_image()}\nRUN head -c 60M /dev/zero | tr '\\0' 'x'; echo; echo the end; exit 1\n"
+        repo, f"FROM {base_image()}\nRUN head -c 60M /dev/zero | tr '\\0' 'x'; echo; echo the end; sleep 1; exit 1\n"
     )
     with pytest.raises(InvalidInputError, match="the end"):
         build(repo, commit, settings, logs=tmp_path / "logs")

@@ -134,7 +134,7 @@ def test_what_goes_wrong_is_told(staged: Repo, gitdata: Program, config: Path, t
     assert "takes no stages" in gitdata("images", "push", "first", "--system", "--config", config, code=2).stderr
     gone = gitdata("images", "list", "--registry", "127.0.0.1:1/team", code=7)
     assert "cannot be reached" in gone.stderr
-    staged.write("stage-images/a/Dockerfile", f"FROM {base_image()}\nRUN echo the model is missing; exit 4\n")
+    staged.write("stage-images/a/Dockerfile", f"FROM {base_image()}\nRUN echo the model is missing; sleep 1; exit 4\n")
     assert "stage-images/a: what is not committed is not in its image" in gitdata("images", "build").stderr
     staged.commit("broken")
     broken = gitdata("images", "push", "first", "--config", config, code=4)

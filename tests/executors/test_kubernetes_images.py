@@ -197,7 +197,7 @@ def test_no_more_builds_at_once_than_configured(bench: Bench, repo: Repo) -> Non
 
 
 def test_a_dockerfile_that_cannot_be_built_fails_the_stage_with_words(bench: Bench, repo: Repo) -> None:
-    executor, commit = bench.executor(), folder(repo, f"FROM {base_image()}\nRUN echo no such model; exit 7\n")
+    executor, commit = bench.executor(), folder(repo, f"FROM {base_image()}\nRUN echo no such model; sleep 1; exit 7\n")
     wanted = job(executor, repo, commit, stage())
     executor.start(wanted, Git(repo.path))
     status = until(executor, wanted.name, lambda s: s is not None and s.state == "failed")

@@ -72,7 +72,7 @@ def test_a_push_builds_what_it_runs(lab: ClusterLab, image_registry: Registry) -
 
 def test_a_broken_dockerfile_fails_its_stage_and_no_other(lab: ClusterLab, image_registry: Registry) -> None:
     lab.work.write("in/a", "one")
-    lab.image = folder(lab, "broken", f"FROM {base_image()}\nRUN echo the model is missing; exit 9\n")
+    lab.image = folder(lab, "broken", f"FROM {base_image()}\nRUN echo the model is missing; sleep 1; exit 9\n")
     lab.stage("broken", COPY)
     lab.image = folder(lab, "copy")
     lab.stage("good", COPY)

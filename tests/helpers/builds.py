@@ -36,10 +36,14 @@ def build_options(folder: Path) -> tuple[str, ...]:
 
 
 def image_folders(repo: Repo) -> Git:
-    """``plot`` can be built, ``bad`` cannot, ``none`` has no Dockerfile."""
+    """``plot`` can be built, ``bad`` cannot, ``none`` has no Dockerfile.
+
+    Who wants to read a command's last words lets it sleep after them: of one that ends at once a builder on a busy
+    machine may lose them.
+    """
     repo.write("plot/Dockerfile", f"FROM {base_image()}\nCOPY main.py /\nRUN id -u > /built\nUSER 65532\n")
     repo.write("plot/main.py", b"print(open('/built').read(), end='')\n")
-    repo.write("bad/Dockerfile", f"FROM {base_image()}\nRUN echo so it is >&2; exit 7\n")
+    repo.write("bad/Dockerfile", f"FROM {base_image()}\nRUN echo so it is >&2; sleep 1; exit 7\n")
     repo.write("none/main.py", b"")
     repo.git("add", "-A")
     repo.git("commit", "-q", "-m", "images")
