@@ -1,12 +1,11 @@
-"""This machine as the process finds it: who runs it, how many cores it may use, where its caches go.
+"""This machine as the process finds it: how many cores it may use, where its caches and its user's files are.
 
-Called by the commands and the local executor. A container may run as a user that no file names and without a home:
-each answer has a fallback, or an error that says what to set.
+Called by the commands and the local executor. A container may run as a user without a home: each answer has a
+fallback, or an error that says what to set. Who the user is, ``users`` says.
 """
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +14,6 @@ from gitdata.errors import MachineError
 
 # Linux alone can tell.
 _ALLOWED: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
-
-
-def user_name() -> str:
-    """The name of the user who runs this, the number where it has none."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # OSError: from Python 3.13 on
-        return str(os.getuid())
 
 
 def core_count(allowed: Callable[[int], set[int]] | None = _ALLOWED) -> int:

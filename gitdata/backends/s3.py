@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 PART = 8 * 1024 * 1024
 _MOST_PARTS = 9_000  # S3 takes 10,000
 
-# What is sent waits in memory: of all big objects at once no more than these, each with so many bytes of its parts
-# under way. More of either is no faster, and the agent of a pod has little memory.
+# What is sent waits in memory, of which the agent of a pod has little: so many big objects at once, each with so many
+# bytes of its parts under way.
 _BIG_AT_ONCE = BoundedSemaphore(4)
 _UNDER_WAY = 3 * PART
 

@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator
 
 from gitdata.backends.git import Git
-from gitdata.backends.machine import user_name
 from gitdata.backends.objects import ObjectStore
 from gitdata.backends.stores import open_store
+from gitdata.backends.users import user_name
 from gitdata.controller.requests import push_request
 from gitdata.controller.visit import (
     OutputCommit,

@@ -71,6 +71,7 @@ class View:
         self.commit = commit
         self.outputs = outputs(pointers_at(repo.git, commit) if commit else repo.pointers())
         self._listings: dict[str, Listing] = {}
+        self._rows: dict[str, list[tuple[str, str, str, str]]] = {}
 
     # ------------------------------------------------------------------------------------------------------- looking
 
@@ -125,8 +126,13 @@ class View:
             elif file.is_file():
                 yield Node(name, "git", False, sha, file.stat().st_size, exec=mode == "100755")
 
-    def _git_rows(self, path: str) -> Iterator[tuple[str, str, str, str]]:
+    def _git_rows(self, path: str) -> list[tuple[str, str, str, str]]:
         """(mode, sha, size, path) of all that git keeps at or below a path; the index knows no sizes."""
+        if path not in self._rows:
+            self._rows[path] = list(self._read_rows(path))
+        return self._rows[path]
+
+    def _read_rows(self, path: str) -> Iterator[tuple[str, str, str, str]]:
         of_commit = ("ls-tree", "-r", "-l", "-z", "--full-tree", self.commit or "")
         args = of_commit if self.commit else ("ls-files", "-s", "-z")
         rows = self.repo.git.run("--literal-pathspecs", *args, "--", *([path] if path else []))

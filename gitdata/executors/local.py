@@ -21,7 +21,8 @@ from types import MappingProxyType
 from gitdata.backends.containers import PREFIX, Engine, check_reference, find_engine
 from gitdata.backends.git import Git
 from gitdata.backends.images import folder_environment_id, folder_tree
-from gitdata.backends.machine import core_count, user_name
+from gitdata.backends.machine import core_count
+from gitdata.backends.users import user_name
 from gitdata.bounded import Bounded
 from gitdata.errors import InvalidInputError
 from gitdata.executors.base import Job, Progress, workers_on

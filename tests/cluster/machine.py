@@ -62,6 +62,7 @@ def record(folder: Path) -> None:
         "sysctls": {name: Path("/proc/sys", name).read_text() for name in SYSCTLS if Path("/proc/sys", name).exists()},
         "folders": [name for name in FOLDERS if Path(name).exists()],
         "sockets": [path.name for path in _entries(SHIM_SOCKETS)],
+        "runtimes": sorted(_runtimes()),
     }
     (folder / RECORD).write_text(json.dumps(found))
 
@@ -109,9 +110,14 @@ def _left(folder: Path, before: dict[str, Any]) -> list[str]:
 
 
 def _new_folders(before: dict[str, Any]) -> list[str]:
-    """Those that were made since: none if another runtime is here by now, as they may be its own."""
-    names = {comm for path in Path("/proc").glob("[0-9]*/comm") if (comm := _word(path))}
-    return [] if names & RUNTIMES else [name for name in FOLDERS if name not in before["folders"]]
+    """Those that were made since: none if another runtime has come since, as they may be its own."""
+    if _runtimes() - {*before.get("runtimes", [])}:
+        return []
+    return [name for name in FOLDERS if name not in before["folders"]]
+
+
+def _runtimes() -> set[str]:
+    return {_word(path) for path in Path("/proc").glob("[0-9]*/comm")} & RUNTIMES
 
 
 def _word(path: Path) -> str:

@@ -46,3 +46,14 @@ def test_what_no_cluster_would_take_is_told_at_once(
     given = ["--git", "https://git.example/a", "--remote", "s3://bucket/a", *options]
     given += ["--controller-image", image, "--worker-image", image]
     assert words in gitdata("deploy", *given, "--dry-run", cwd=tmp_path, code=2).stderr
+
+
+def test_who_gives_no_token_is_told_what_the_git_server_must_let_anybody_do(
+    gitdata: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = f"registry.example/team/gitdata@sha256:{'1' * 64}"
+    given = ["--git", "https://git.example/a", "--remote", "s3://bucket/a", "--dry-run"]
+    given += ["--controller-image", image, "--worker-image", image]
+    assert "its server must let anybody push" in gitdata("deploy", *given, cwd=tmp_path).stderr
+    monkeypatch.setenv("TOKEN", "secret")
+    assert "anybody" not in gitdata("deploy", *given, "--git-token-env", "TOKEN", cwd=tmp_path).stderr
