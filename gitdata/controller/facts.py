@@ -25,7 +25,7 @@ from gitdata.identity import stage_key
 from gitdata.model import DatumResult, Environment, Listing, Stage, leaves
 
 _MOST_MEANT = 100_000
-_MOST_KEPT = 400_000  # files of trees, of listings, or of datums' results: some 100 MiB of each
+_MOST_KEPT = 400_000  # files of trees, of listings, or of datums' results: 110, 90 and 140 MB when full
 _MOST_RECORDS = 4_000
 
 
