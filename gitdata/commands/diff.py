@@ -17,7 +17,8 @@ from gitdata.commands.log import outputs_of
 from gitdata.commands.terminal import print_json, printable, size
 from gitdata.data.compare import Difference, differences
 from gitdata.data.repository import Repository
-from gitdata.data.view import View, resolve
+from gitdata.data.revisions import commit_of
+from gitdata.data.view import View
 from gitdata.data.workspace import Tracked, Workspace
 from gitdata.model import Entry, Listing, Output
 
@@ -33,8 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     repo = Repository.open()
-    old = resolve(repo, args.old or "HEAD")
-    new = resolve(repo, args.new) if args.new else None
+    old = commit_of(repo.git, "HEAD" if args.old is None else args.old)
+    new = commit_of(repo.git, args.new) if args.new is not None else None
     found = between(repo, old, new) if new else _with_workspace(repo, old)
     if args.json:
         print_json({"old": old, "new": new, "files": [one.as_json() for one in found]})

@@ -16,7 +16,7 @@ from gitdata.backends.machine import cache_home
 from gitdata.commands.terminal import say
 from gitdata.controller.config import read_settings
 from gitdata.controller.sources import Tree
-from gitdata.controller.visit import default_branch
+from gitdata.data.revisions import commit_of, default_branch
 from gitdata.errors import MissingDataError, NotARepositoryError, UsageError
 from gitdata.stopping import unwound_by_sigterm
 
@@ -64,9 +64,9 @@ def wanted(args: argparse.Namespace, settings: ImageSettings) -> Wanted:
     MissingDataError for a stage that is none.
     """
     git = Git(Path.cwd())
-    commit = git.resolve(args.rev)
-    if commit is None:
-        raise NotARepositoryError(f"{args.rev}: no such commit here", hint="run it in your repository, or with -C DIR")
+    if git.call("rev-parse", "--git-dir").returncode != 0:
+        raise NotARepositoryError(f"{Path.cwd()}: no git repository here", hint="run it in one, or with -C DIR")
+    commit = commit_of(git, args.rev)
     stages = {stage.name: stage for stage in Tree(git, commit).pipeline(default_branch(git))}
     for name in args.stages:
         if name not in stages:

@@ -17,9 +17,10 @@ from gitdata.commands.sites import branch_of
 from gitdata.commands.terminal import print_json, print_table, say
 from gitdata.controller.jobs import job_of
 from gitdata.controller.sources import Tree
-from gitdata.controller.visit import Awaited, default_branch, describe, missing_push
+from gitdata.controller.visit import Awaited, describe, missing_push
 from gitdata.data.repository import Repository
-from gitdata.errors import BusyError, GitdataError, InvalidInputError, NotARepositoryError, RemoteError, RunFailedError
+from gitdata.data.revisions import commit_of, default_branch
+from gitdata.errors import BusyError, GitdataError, InvalidInputError, RemoteError, RunFailedError
 
 _POLL_SECONDS = 0.5
 _LONGEST_PAUSE = 10.0
@@ -37,9 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     repository = Repository.open()
     git, branch = repository.git, branch_of(repository, args.branch)
-    commit = git.resolve(args.revision)
-    if commit is None:
-        raise NotARepositoryError(f"{args.revision}: no such revision")
+    commit = commit_of(git, args.revision)
     awaited = Awaited(git, branch, commit)
     tip = awaited.look()
     if awaited.tip is None and not _has_stages(git, commit):

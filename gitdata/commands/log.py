@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from gitdata.backends.history import HistoryEntry, PointerChange, pointer_log
 from gitdata.commands.terminal import print_json, printable, size
 from gitdata.data.repository import Repository
-from gitdata.data.view import resolve
+from gitdata.data.revisions import commit_of
 from gitdata.errors import InvalidInputError
 from gitdata.formats.dvc import output_path, parse_pointer
 from gitdata.model import Output
@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     repo = Repository.open()
-    sha = resolve(repo, args.revision)
+    sha = commit_of(repo.git, args.revision)
     entries = pointer_log(repo.root, sha, limit=args.max_count)
     if args.json:
         print_json({"commits": [_json(entry) for entry in entries]})

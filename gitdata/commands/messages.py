@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from gitdata.backends.git import Git
 from gitdata.commands.terminal import say
 from gitdata.controller.notify import fetch_outbox, read_outbox
-from gitdata.controller.visit import git_remote
+from gitdata.data.revisions import git_remote
 from gitdata.errors import InvalidInputError, MissingDataError
 from gitdata.formats.outbox import Message
 

@@ -15,9 +15,10 @@ from typing import Any
 from gitdata.commands.terminal import print_json, printable, say, size
 from gitdata.controller.lineage import definition, dependencies, is_success, run_of
 from gitdata.controller.notes import fetch_notes, known_notes
-from gitdata.controller.visit import describe, git_remote
+from gitdata.controller.visit import describe
 from gitdata.data.repository import Repository
-from gitdata.errors import InvalidInputError, MissingDataError, RemoteError
+from gitdata.data.revisions import commit_of, git_remote
+from gitdata.errors import MissingDataError, RemoteError
 from gitdata.formats.provenance import NoteRecord, parse_note
 
 
@@ -33,9 +34,7 @@ def run(args: argparse.Namespace) -> int:
         fetch_notes(git, remote)
     except RemoteError as error:
         say(f"showing what was fetched before: {error.message}")
-    sha = git.resolve(args.rev) or git.resolve(f"refs/remotes/{remote}/{args.rev}")
-    if sha is None:
-        raise InvalidInputError(f"{args.rev}: no such revision", hint="git fetch, or see git log")
+    sha = commit_of(git, args.rev)
     output = describe(git, sha, "")
     commit = output.source if output else sha
     records = parse_note(known_notes(git, remote, [commit]).get(commit, b""))

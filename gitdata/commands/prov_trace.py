@@ -18,8 +18,10 @@ from gitdata.controller.lineage import Lineage
 from gitdata.controller.notes import fetch_notes
 from gitdata.controller.published import generated_pointers
 from gitdata.controller.trace import Step, trace
-from gitdata.controller.visit import OutputCommit, default_branch, describe, git_remote, output_commits, output_tips
+from gitdata.controller.visit import OutputCommit, describe, output_commits, output_tips
 from gitdata.data.repository import Repository
+from gitdata.data.revisions import commit_of, default_branch, find_commit, git_remote
+from gitdata.data.view import View, nearest
 from gitdata.errors import GitdataError, MissingDataError, RemoteError
 
 
@@ -61,22 +63,27 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _split(repository: Repository, text: str) -> tuple[str, str]:
-    """Path and revision; an ``@`` that no revision follows belongs to the path."""
+    """Path and revision; an ``@`` that no revision follows belongs to the path, if there is such a path."""
     path, at, revision = text.rpartition("@")
-    git = repository.git
-    if at and (revision in output_tips(git) or git.resolve(revision) or _remote_sha(repository, revision)):
+    git, branch = repository.git, branch_of(repository, None)
+    if at and (revision in output_tips(git) or find_commit(git, revision)):
         return path, revision
-    return text, branch_of(repository, None)
+    if at and not _holds(repository, output_tips(git).get(branch), text):
+        commit_of(git, revision)  # which says what is wrong with it
+    return text, branch
 
 
-def _remote_sha(repository: Repository, revision: str) -> str | None:
-    return repository.git.resolve(f"refs/remotes/{git_remote(repository.git)}/{revision}")
+def _holds(repository: Repository, tip: str | None, path: str) -> bool:
+    try:
+        return tip is not None and bool(View(repository, tip).files(path))
+    except GitdataError:
+        return False
 
 
 def _output(repository: Repository, revision: str) -> OutputCommit:
     git = repository.git
-    sha = output_tips(git).get(revision) or git.resolve(revision) or _remote_sha(repository, revision)
-    found = describe(git, sha, revision) if sha else None
+    sha = output_tips(git).get(revision) or commit_of(git, revision)
+    found = describe(git, sha, revision)
     if found is None:
         found = next((commit for commit in output_commits(git) if commit.source == sha), None)
     if found is None:
@@ -104,7 +111,10 @@ def _check(lineage: Lineage, oid: str, path: str, inside: str) -> None:
         lineage.remarks.append(f"{error.message}; the inputs of whole runs are shown")
         return
     if all(entry.path != inside for entry in listing):
-        raise MissingDataError(f"{path}: no such file in this output", hint="see `gitdata ls`")
+        near = nearest(inside, (entry.path for entry in listing))
+        stage = path.removesuffix(inside)
+        hint = f"did you mean {stage}{near}?" if near else "see `gitdata ls`"
+        raise MissingDataError(f"{path}: no such file in this output", hint=hint)
 
 
 def _json(step: Step) -> dict[str, Any]:

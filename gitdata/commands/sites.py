@@ -17,14 +17,13 @@ from gitdata.backends.users import user_name
 from gitdata.controller.requests import push_request
 from gitdata.controller.visit import (
     OutputCommit,
-    current_branch,
     describe,
-    git_remote,
     output_commits,
     output_tips,
     refresh,
 )
 from gitdata.data.repository import Repository
+from gitdata.data.revisions import current_branch, git_remote
 from gitdata.errors import MissingDataError, RemoteError, UsageError
 from gitdata.formats.requests import Kind, Request
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from gitdata.backends.git import Git
 from gitdata.commands.terminal import print_json, printable, say
 from gitdata.controller.sources import Tree
-from gitdata.errors import InvalidInputError, NotARepositoryError, UsageError
+from gitdata.data.revisions import commit_of, default_branch
+from gitdata.errors import InvalidInputError, NotARepositoryError
 from gitdata.formats.dvc import parse_pointer
 from gitdata.formats.spec import FOLDER, is_spec, load_pipeline, sources_of, stage_json
 from gitdata.formats.spec_text import MAX_BYTES
@@ -64,16 +65,7 @@ def _open() -> Git:
 
 
 def _commit(git: Git, revision: str) -> tuple[Stage, ...]:
-    commit = git.resolve(revision)
-    if commit is None:
-        raise UsageError(f"{revision!a} is no commit of this repository")
-    return Tree(git, commit).pipeline(_default_branch(git))
-
-
-def _default_branch(git: Git) -> str:
-    """The default branch of ``origin``, as far as this clone knows it."""
-    found = git.call("symbolic-ref", "--quiet", "refs/remotes/origin/HEAD")
-    return found.stdout.decode(errors="replace").strip().removeprefix("refs/remotes/origin/")
+    return Tree(git, commit_of(git, revision)).pipeline(default_branch(git))
 
 
 def _worktree(git: Git) -> tuple[Stage, ...]:
@@ -83,7 +75,7 @@ def _worktree(git: Git) -> tuple[Stage, ...]:
     paths = [name for name in names if (path := git.path / name).is_symlink() or path.exists()]
     files = {name: _read(git.path / name, name) for name in paths if is_spec(name)}
     sources = sources_of(_without_outputs(git.path, paths))
-    return load_pipeline(files, sources, default_branch=_default_branch(git) or None)
+    return load_pipeline(files, sources, default_branch=default_branch(git) or None)
 
 
 def _without_outputs(root: Path, paths: Iterable[str]) -> Iterable[str]:

@@ -17,21 +17,19 @@ from gitdata.commands.sites import cache_store, local_zone
 from gitdata.controller.facts import Wish
 from gitdata.controller.pinned import nearest_output, published_environments
 from gitdata.controller.site import Site
-from gitdata.controller.visit import default_branch, git_remote, output_tips
+from gitdata.controller.visit import output_tips
 from gitdata.controller.wishes import make_wish
 from gitdata.data.repository import Repository
+from gitdata.data.revisions import commit_of, default_branch, git_remote
 from gitdata.data.transfer import pull_objects
-from gitdata.errors import InvalidInputError, NotARepositoryError
+from gitdata.errors import InvalidInputError
 from gitdata.executors.foreseen import Foreseen
 from gitdata.executors.local import LocalExecutor
 
 
 def wish(git: Git, revision: str, branch: str) -> Wish:
-    """What the controller would survey for a revision. Raises NotARepositoryError for a revision that is none."""
-    commit = git.resolve(revision)
-    if commit is None:
-        raise NotARepositoryError(f"{revision}: no such revision", hint="commit something first, or fetch it")
-    return make_wish(git, commit, branch, output_tips(git), default_branch=default_branch(git))
+    """What the controller would survey for a revision. Raises MissingDataError for a revision that is none."""
+    return make_wish(git, commit_of(git, revision), branch, output_tips(git), default_branch=default_branch(git))
 
 
 def workshop(

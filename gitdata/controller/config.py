@@ -133,9 +133,13 @@ def read_settings(path: Path | None) -> Settings:
 def read_toml(path: Path) -> dict[str, Any]:
     """The file as it is. Raises InvalidInputError, OSError."""
     try:
-        return tomllib.loads(path.read_text())
-    except (ValueError, RecursionError) as error:  # no TOML, no text, or a number or a list without an end
+        return tomllib.loads(path.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
         raise InvalidInputError(f"{path}: not TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{path}: not UTF-8 (byte {error.start})", hint="save it as UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"{path}: not TOML: a number is too long, or a list is nested too deeply") from error
 
 
 def _option(path: Path, key: str, value: Any) -> str:

@@ -14,6 +14,7 @@ from gitdata.backends.git_records import Commit
 from gitdata.controller.published import published_source
 from gitdata.controller.requests import open_requests
 from gitdata.controller.watch import HEADS, OUTPUTS
+from gitdata.data.revisions import git_remote
 from gitdata.errors import RemoteError
 from gitdata.formats.requests import OF_A_COMMIT, PREFIX
 
@@ -29,24 +30,6 @@ class OutputCommit:
     source: str
     stages: Mapping[str, tuple[str, str, str]]
     error: str
-
-
-def git_remote(git: Git) -> str:
-    """The name of the git remote that is meant without being named: the branch's, else origin."""
-    branch = current_branch(git)
-    return git.config(f"branch.{branch}.remote") or "origin"
-
-
-def current_branch(git: Git) -> str:
-    """The branch that HEAD is on, "" if on none."""
-    done = git.call("symbolic-ref", "--quiet", "--short", "HEAD")
-    return done.stdout.decode().strip() if done.returncode == 0 else ""
-
-
-def default_branch(git: Git) -> str:
-    """The remote's default branch as this clone knows it, "" if it does not."""
-    done = git.call("symbolic-ref", "--quiet", "--short", f"refs/remotes/{git_remote(git)}/HEAD")
-    return done.stdout.decode().strip().partition("/")[2] if done.returncode == 0 else ""
 
 
 def refresh(git: Git) -> None:

@@ -11,15 +11,13 @@ from tempfile import TemporaryDirectory
 
 from gitdata.backends.git import Git
 from gitdata.data.repository import Repository
-from gitdata.errors import NotARepositoryError
+from gitdata.data.revisions import commit_of
 from gitdata.identity import IDENT
 
 
 def snapshot(repository: Repository) -> str:
     """The sha of a commit with the tree that ``git add -A`` would make; HEAD if that is its tree already."""
-    head = repository.git.resolve("HEAD")
-    if head is None:
-        raise NotARepositoryError(f"{repository.root}: no commit yet", hint="commit something first")
+    head = commit_of(repository.git, "HEAD")
     before = repository.git.commit(head)
     with TemporaryDirectory(prefix="gitdata-index-") as folder:
         index = Path(folder, "index")

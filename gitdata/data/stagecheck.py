@@ -6,6 +6,7 @@ part of the commit.
 
 from __future__ import annotations
 
+from gitdata.data.revisions import default_branch
 from gitdata.data.workspace import Workspace
 from gitdata.errors import InvalidInputError
 from gitdata.formats.spec import is_spec, load_pipeline, sources_of
@@ -23,12 +24,11 @@ def staged_problems(space: Workspace) -> tuple[list[str], list[str]]:
         return [], []
     blobs = space.git.blobs(names.values())
     generated = {one.pointer for one in space.staged().values() if one.generated}
-    origin = space.git.call("symbolic-ref", "--quiet", "refs/remotes/origin/HEAD").stdout.decode(errors="replace")
     try:
         stages = load_pipeline(
             {path: blobs[sha] for path, sha in names.items()},
             sources_of(path for path in entries if path not in generated),
-            default_branch=origin.strip().removeprefix("refs/remotes/origin/") or None,
+            default_branch=default_branch(space.git) or None,
         )
     except InvalidInputError as error:
         return error.message.splitlines(), []

@@ -6,17 +6,21 @@ fetched into the cache. It must never write to the working tree.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Literal
 
 from gitdata.data.hashing import hash_bytes
 from gitdata.data.repository import Repository, pointers_at
+from gitdata.data.revisions import commit_of
 from gitdata.data.transfer import Progress, pull_objects, read_listing
 from gitdata.data.workspace import Tracked, outputs
 from gitdata.errors import InvalidInputError, MissingDataError
 from gitdata.formats.dvcdir import check_paths
 from gitdata.model import Entry, Listing
+
+_MOST_CANDIDATES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +55,7 @@ def split_revision(repo: Repository, text: str) -> tuple[str | None, str]:
     revision, colon, path = text.partition(":")
     if not colon or (repo.root / text).exists():
         return None, text
-    return resolve(repo, revision), path.strip("/")
-
-
-def resolve(repo: Repository, revision: str) -> str:
-    """The commit of a revision; an output branch that is only on the remote may go without ``origin/``."""
-    for name in (revision, f"refs/remotes/origin/{revision}"):
-        sha = repo.git.resolve(name) if name else None
-        if sha:
-            return sha
-    raise InvalidInputError(f"{revision!r} is no commit of this repository", hint="`git fetch` may bring it")
+    return commit_of(repo.git, revision), path.strip("/")
 
 
 class View:
@@ -102,9 +97,8 @@ class View:
         found = list(self._data_files(path))
         if self.containing(path) is None:
             found += self._git_files(path)
-        if not found and self.containing(path) is None and path:
-            where = f"{self.commit[:10]}:" if self.commit else ""
-            raise MissingDataError(f"{where}{path}: no such file or folder")
+        if not found and path and path not in self.outputs:  # an output may be an empty folder
+            raise self._absent(path)
         return sorted(found, key=lambda node: node.path)
 
     def _data_files(self, path: str) -> Iterator[Node]:
@@ -147,6 +141,13 @@ class View:
         path = "" if path == "." else path
         if self.containing(path) is not None:
             return fold(self.files(path), path)
+        found = self._top(path)
+        if not found and path:
+            raise self._absent(path)
+        return found
+
+    def _top(self, path: str) -> list[Node]:
+        """What lies directly in a folder that is not inside data; nothing where it is not there."""
         found = {node.path: node for node in fold(list(self._git_files(path)), path)}
         for output in self.outputs.values():
             if path and not output.path.startswith(path + "/"):
@@ -158,9 +159,22 @@ class View:
                 found[full] = Node(full, "data", out.is_dir, out.oid, out.size, out.nfiles)
             else:
                 found.setdefault(full, Node(full, "folder", True))
-        if not found and path:
-            raise MissingDataError(f"{path}: no such file or folder")
         return [found[name] for name in sorted(found)]
+
+    def _absent(self, path: str) -> MissingDataError:
+        """What to say of a path that does not exist: the nearest name below the folder that does."""
+        above = path
+        names: dict[str, str] = {}  # what lies there -> the path of each
+        while not names and above:
+            above = above.rpartition("/")[0]
+            inside = self.containing(above)
+            there = fold(list(self._data_files(above)), above) if inside else self._top(above)
+            names = {_below(node.path, above): node.path for node in there if node.path != above}
+        wanted = _below(path, above).partition("/")[0]
+        near = nearest(wanted, names)
+        where = f"{self.commit[:10]}:" if self.commit else ""
+        hint = f"did you mean {names[near]}?" if near else f"`gitdata ls {where}{above}` lists what is there"
+        return MissingDataError(f"{where}{path}: no such file or folder", hint=hint)
 
     # ------------------------------------------------------------------------------------------------------- reading
 
@@ -201,6 +215,12 @@ class View:
 
 def _below(name: str, path: str) -> str:
     return name[len(path) + 1 if path else 0 :]
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """The candidate that somebody who typed ``name`` may have meant, "" for none."""
+    similar = [one for one in candidates if abs(len(one) - len(name)) <= 4][:_MOST_CANDIDATES]
+    return next(iter(get_close_matches(name[:200], similar, n=1, cutoff=0.6)), "")
 
 
 def fold(nodes: list[Node], path: str) -> list[Node]:

@@ -86,7 +86,7 @@ def parse_dir(data: bytes, name: str) -> Listing:
     try:
         items = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise InvalidInputError(f"{name}: not a directory listing: {error}") from error
+        raise InvalidInputError(f"{name}: not a directory listing: no JSON") from error
     if not isinstance(items, list):
         raise InvalidInputError(f"{name}: not a directory listing: no JSON array")
     listing, last = [], ""

@@ -235,8 +235,13 @@ def _load(data: bytes, name: str) -> dict[str, Any]:
     check_size(len(data), name)
     try:
         value = json.loads(data)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InvalidInputError(f"{name}: not JSON: {error.msg} ({where})", hint=_FIELDS) from error
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{name}: not UTF-8 (byte {error.start})", hint=_FIELDS) from error
     except (ValueError, RecursionError) as error:
-        raise InvalidInputError(f"{name}: not JSON: {error}", hint=_FIELDS) from error
+        raise InvalidInputError(f"{name}: not JSON: a number is too long, or it is nested too deeply") from error
     if not isinstance(value, dict):
         raise InvalidInputError(f"{name}: not a JSON object", hint=_FIELDS)
     return value

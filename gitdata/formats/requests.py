@@ -58,7 +58,7 @@ def parse_request(data: bytes, name: str) -> Request:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise InvalidInputError(f"{name}: not JSON: {error}") from error
+        raise InvalidInputError(f"{name}: not JSON") from error
     if not isinstance(value, dict) or value.get("v") != 1:
         raise InvalidInputError(f"{name}: not a request of a known version", hint="update gitdata")
     texts = {key: value.get(key) for key in ("target", "branch", "by")}

@@ -17,6 +17,7 @@ from gitdata.errors import InvalidInputError
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 MAX_DOCUMENTS = 1000
+MAX_DIGITS = 100
 
 
 class _Loader(yaml.CSafeLoader):
@@ -51,6 +52,9 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
 
 def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
     text = node.value
+    if len(text) > MAX_DIGITS:
+        problem = f"a number of {len(text)} digits; write a smaller one"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
     if text.startswith(("0o", "0x")):
         return int(text, 8 if text[1] == "o" else 16)
     return int(text)
@@ -79,14 +83,20 @@ def _load(data: bytes, name: str, max_bytes: int, most: int) -> list[Any]:
     if len(data) > max_bytes:
         raise InvalidInputError(f"{name}: {len(data)} bytes are too many (limit: {max_bytes})")
     try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{name}: not UTF-8 (byte {error.start})", hint="save it as UTF-8") from error
+    try:
         _check_events(data, name, most)
         return list(yaml.load_all(data, Loader=_Loader)) or [None]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{name}:{mark.line + 1}" if mark else name
         raise InvalidInputError(f"{where}: not valid YAML: {error.problem}") from error
+    except yaml.reader.ReaderError as error:
+        raise InvalidInputError(f"{name}: not valid YAML: a control character at byte {error.position}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidInputError(f"{name}: not valid YAML: {error}") from error
+        raise InvalidInputError(f"{name}: not valid YAML") from error
 
 
 def _check_events(data: bytes, name: str, most: int) -> None:

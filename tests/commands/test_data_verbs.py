@@ -372,7 +372,7 @@ def test_ls_and_get_at_any_revision(shared: Repo, gitdata: Program, tmp_path: Pa
     assert gitdata("get", "HEAD:README.md", "-o", "-").stdout.startswith("a repository")
     gitdata("get", "gitdata/main:images", "-o", tmp_path / "old", code=5)
     gitdata("get", "HEAD:nothing", code=6)
-    gitdata("ls", "nowhere:images", code=4)
+    gitdata("ls", "nowhere:images", code=6)
     shutil.rmtree(shared.path / ".dvc/cache")
     gitdata("get", "gitdata/main:images/deep", "-o", tmp_path / "fetched")
     assert (tmp_path / "fetched/b.jpg").read_text() == "bb"

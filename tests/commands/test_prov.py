@@ -113,7 +113,7 @@ def test_prov_show_and_trace(lab: Lab, gitdata: Program, tmp_path: Path) -> None
     # mistakes end in one clear line
     assert "no such file" in gitdata("prov", "trace", "threat/zzz", code=6).stderr
     assert "no stage" in gitdata("prov", "trace", "images/a", code=6).stderr
-    assert "no such revision" in gitdata("prov", "show", "nonsense", code=4).stderr
+    assert "nonsense: no commit" in gitdata("prov", "show", "nonsense", code=6).stderr
     assert "no provenance" in gitdata("prov", "show", "HEAD~3", code=6).stderr
 
     # without the data remote: the inputs of whole runs, and it says so

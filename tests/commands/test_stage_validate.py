@@ -112,5 +112,5 @@ def test_a_spec_that_is_a_symlink_is_refused(images: Repo, gitdata: Program) -> 
 
 
 def test_what_is_no_commit_and_what_is_no_repository(repo: Repo, gitdata: Program) -> None:
-    assert "'nope' is no commit" in gitdata("stage", "validate", "nope", code=2).stderr
+    assert "nope: no commit" in gitdata("stage", "validate", "nope", code=6).stderr
     assert "not inside a git working tree" in gitdata("stage", "validate", cwd=repo.path.parent, code=3).stderr
