@@ -120,7 +120,29 @@ class LocalStore:
             # The command line says it for every full disk alike; which disk it is, only we know.
             return OSError(error.errno, error.strerror, str(self.root / key))
         transient = error.errno in (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY)
-        return RemoteError(f"{self.url}: cannot {verb} {key}: {error.strerror}", transient=transient)
+        said = f"{self.url}: cannot {verb} {key}: {error.strerror}"
+        if error.errno in (errno.EACCES, errno.EPERM):
+            where = closed_place(self.root / key)
+            return RemoteError(f"{said} ({where})", hint=group_rights(where, "dvc remote modify NAME shared group"))
+        hint = "mount it writable, or use another remote" if error.errno == errno.EROFS else ""
+        return RemoteError(said, hint=hint, transient=transient)
+
+
+def closed_place(path: Path) -> Path:
+    """Of a path that this user may not read or write: the folder, or else the file, whose mode says so."""
+    nearest = path
+    for place in (*reversed(path.parents), path):
+        if not place.exists():
+            break
+        nearest = place
+        if place.is_dir() and not os.access(place, os.X_OK):
+            break
+    return nearest
+
+
+def group_rights(place: Path, setting: str) -> str:
+    """What lets several users share a folder."""
+    return f"its owner runs `chmod -R g+rwX {place}`, and `{setting}`, so that what is new is the whole group's"
 
 
 def _is_scratch(name: str) -> bool:

@@ -12,6 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from gitdata.errors import InvalidInputError
+
+
+class OtherKindError(InvalidInputError):
+    """A remote of a kind, or with an option, that DVC knows and gitdata does not: its transfer is DVC's."""
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:

@@ -7,6 +7,7 @@ not honour is an error that names it: silently ignoring encryption or a policy w
 from __future__ import annotations
 
 import configparser
+import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from gitdata.backends.machine import in_home
+from gitdata.backends.objects import OtherKindError
 from gitdata.errors import InvalidInputError
+from gitdata.formats.remoteurl import parse_remote_url
 
-_URL = re.compile(r"[sS]3://(?P<bucket>[^/?#]+)(?:/(?P<prefix>.*))?", re.DOTALL)
+_ENDPOINT = re.compile(r"https?://[^\s/@?#]+(?:/[^\s?#]*)?", re.IGNORECASE)
 
 # DVC's options that change nothing here: caching of its own, numbers of its own workers.
 _IGNORED = frozenset({"jobs", "checksum_jobs", "verify", "cache_regions", "listobjects", "no_traverse"})
@@ -42,6 +45,18 @@ _KNOWN = _IGNORED | frozenset(
         "worktree",
     }
 )
+# Those of DVC that gitdata does not honour.
+_DVC_ONLY = frozenset(
+    {
+        "acl",
+        "grant_full_control",
+        "grant_read",
+        "grant_read_acp",
+        "grant_write_acp",
+        "sse_customer_algorithm",
+        "sse_customer_key",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +73,8 @@ class S3Settings:
 
 def s3_settings(url: str, options: Mapping[str, str]) -> S3Settings:
     """All settings of one remote. Raises InvalidInputError for what is not understood or not supported."""
-    match = _URL.fullmatch(url)
-    if not match:
+    place = parse_remote_url(url)
+    if place.kind != "s3":
         raise InvalidInputError(f"{url!r}: an S3 URL is s3://bucket/prefix")
     _check_options(url, options)
     profile = _profile(url, options)
@@ -69,8 +84,8 @@ def s3_settings(url: str, options: Mapping[str, str]) -> S3Settings:
         or os.environ.get("AWS_ENDPOINT_URL")
         or profile.get("endpoint_url", "")
     )
-    if endpoint and "://" not in endpoint:
-        raise InvalidInputError(f"{url}: endpointurl {endpoint!r} needs http:// or https:// in front")
+    if endpoint:
+        _check_endpoint(url, endpoint)
     use_ssl = _flag(url, options, "use_ssl", default=True)
     if not endpoint and not use_ssl:
         raise InvalidInputError(f"{url}: use_ssl = false needs an endpointurl that begins with http://")
@@ -90,21 +105,38 @@ def s3_settings(url: str, options: Mapping[str, str]) -> S3Settings:
         config["sse_kms_key_id"] = options["sse_kms_key_id"]
     return S3Settings(
         url=url,
-        bucket=match["bucket"],
-        prefix=(match["prefix"] or "").strip("/"),
+        bucket=place.bucket,
+        prefix=place.prefix,
         endpoint=endpoint,
         config=config,
         client=_client(url, options, endpoint),
     )
 
 
+def _check_endpoint(url: str, endpoint: str) -> None:
+    if not _ENDPOINT.fullmatch(endpoint):
+        secret = "@" in endpoint
+        shown = "its endpointurl has a user or password in it" if secret else f"endpointurl {endpoint!r}"
+        raise InvalidInputError(
+            f"{url}: {shown}" if secret else f"{url}: {shown} is not http://host:port or https://host:port",
+            hint="keys are options of their own: access_key_id, secret_access_key" if secret else "",
+        )
+
+
 def _check_options(url: str, options: Mapping[str, str]) -> None:
     for key in ("version_aware", "worktree"):
         if key in options and _flag(url, options, key, default=False):
-            raise InvalidInputError(f"{url}: {key} remotes are not supported", hint=f"remove {key} from the remote")
+            raise OtherKindError(f"{url}: {key} remotes are not supported", hint=f"remove {key} from the remote")
     unknown = sorted(options.keys() - _KNOWN)
-    if unknown:
+    strange = [key for key in unknown if key not in _DVC_ONLY]
+    if strange:
+        near = difflib.get_close_matches(strange[0], _KNOWN, 1)
         raise InvalidInputError(
+            f"{url}: S3 remotes have no option {strange[0]!r}",
+            hint=f"did you mean {near[0]}?" if near else "remove it; DVC would refuse it too",
+        )
+    if unknown:
+        raise OtherKindError(
             f"{url}: the option {unknown[0]!r} of an S3 remote is not supported",
             hint="remove it from the remote's section in .dvc/config, or use `dvc push` and `dvc pull` with it",
         )

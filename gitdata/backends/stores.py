@@ -5,16 +5,15 @@ Called by the repository, the controller and the workers. S3's client is importe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from gitdata.backends.git_records import hide_password
 from gitdata.backends.local import LocalStore
-from gitdata.backends.objects import ObjectStore
+from gitdata.backends.objects import ObjectStore, OtherKindError
 from gitdata.errors import InvalidInputError
-
-_SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<rest>.*)", re.DOTALL)
+from gitdata.formats.remoteurl import parse_remote_url
 
 # DVC's keys for a remote in a folder, and those of all remotes: accepted, nothing to do for gitdata but for "shared".
 _LOCAL_OPTIONS = frozenset(
@@ -29,23 +28,23 @@ def open_store(url: str, options: Mapping[str, str] = _NO_OPTIONS, *, patience: 
 
     patience: for how many seconds a server that does not answer is asked again, 0 for what suits a person who waits.
     """
-    match = _SCHEME.fullmatch(url)
-    if match and match["scheme"].lower() == "s3":
+    place = parse_remote_url(url)
+    if place.kind == "s3":
         # Deferred: obstore costs 20 ms to import, and a folder does not need it.
         from gitdata.backends.s3 import open_s3
 
         return open_s3(url, options, patience)
-    if match and match["scheme"].lower() != "file":
-        raise InvalidInputError(
-            f"{url}: a remote of the kind {match['scheme']!r} is not supported yet",
+    if place.kind != "folder":
+        raise OtherKindError(
+            f"{hide_password(url)}: a remote of the kind {place.kind!r} is not supported yet",
             hint="use a folder or an s3:// URL; `dvc pull` and `dvc push` work with the others",
         )
-    path = Path(match["rest"] if match else url)
+    path = Path(place.path)
     if not path.is_absolute():
         raise InvalidInputError(f"{url!r}: a remote in a folder needs an absolute path")
     for key in ("version_aware", "worktree"):
         if options.get(key, "false").lower() == "true":
-            raise InvalidInputError(f"{url}: {key} remotes are not supported", hint=f"remove {key} from the remote")
+            raise OtherKindError(f"{url}: {key} remotes are not supported", hint=f"remove {key} from the remote")
     unknown = sorted(options.keys() - _LOCAL_OPTIONS - {"version_aware", "worktree"})
     if unknown:
         raise InvalidInputError(f"{url}: a remote in a folder has no option {unknown[0]!r}")

@@ -28,6 +28,7 @@ from gitdata.controller.serve import serve
 from gitdata.controller.site import Site
 from gitdata.controller.watch import open_clone
 from gitdata.errors import MachineError
+from gitdata.formats.remoteurl import parse_remote_url
 from gitdata.stopping import Stop
 
 
@@ -49,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     settings = _settings(args)
     cache = cache_home()
     origin = origin_of(args.repo)
-    remote = args.remote if "://" in args.remote else str(Path(args.remote).resolve())
+    place = parse_remote_url(args.remote)
+    remote = args.remote if "://" in args.remote else str(Path(place.path).resolve())
     store = open_store(remote, settings.remote)
     git, lock = open_clone(cache, origin)
     cluster = {"kubeconfig": args.kubeconfig, "context": args.context}

@@ -12,7 +12,7 @@ import sys
 from gitdata.commands.terminal import say
 from gitdata.data.hooks import install
 from gitdata.data.repository import Repository
-from gitdata.data.setup import REMOTE, add_remote, make_folder
+from gitdata.data.setup import REMOTE, add_remote, check_remote, make_folder
 from gitdata.data.workspace import Workspace
 from gitdata.errors import ConflictError, UsageError
 
@@ -37,11 +37,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     options = dict(_option(text) for text in args.option)
-    if options and not args.remote:
+    if options and args.remote is None:
         raise UsageError("--option needs --remote")
     repo = Repository.find()
+    if args.remote is not None:
+        check_remote(repo, args.remote, options)  # before anything is written
     files = make_folder(repo)
-    if args.remote:
+    if args.remote is not None:
         files += add_remote(repo, args.name, args.remote, options)
     if files:
         repo.git.run("add", "--", *dict.fromkeys(files))

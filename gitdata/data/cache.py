@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gitdata.backends.local import make_folders, sync_folder, write_all
+from gitdata.backends.local import closed_place, group_rights, make_folders, sync_folder, write_all
 from gitdata.data.batch import FLUSH_SECONDS, Batch, sweep
 from gitdata.data.hashing import CHUNK, Digest, Hasher, fingerprint, hash_file
-from gitdata.errors import ConflictError, GitdataError, InvalidInputError, MissingDataError
+from gitdata.errors import ConflictError, GitdataError, InvalidInputError, MachineError, MissingDataError
 from gitdata.formats.dvcdir import object_key, parse_dir
 from gitdata.model import Listing
 
@@ -180,7 +180,16 @@ class Cache:
     def _make(self, folder: Path) -> None:
         if folder in self._known:
             return
-        make_folders(folder, shared=self._shared)
+        try:
+            make_folders(folder, shared=self._shared)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError
+        except PermissionError as error:
+            where = closed_place(folder)
+            raise MachineError(
+                f"{where}: the cache may not be written by this user",
+                hint=group_rights(where, "dvc config cache.shared group"),
+            ) from error
         self._known.add(folder)
 
 

@@ -6,15 +6,19 @@ Called by ``init``. Adds what is missing and never changes what is there: both t
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from gitdata.backends.git_records import hide_password
+from gitdata.backends.objects import OtherKindError
 from gitdata.backends.stores import open_store
 from gitdata.data.dvcsettings import load_config
 from gitdata.data.files import write_whole
 from gitdata.data.repository import Repository
 from gitdata.errors import ConflictError, InvalidInputError
 from gitdata.formats.dvcconfig import remotes, set_option, set_remote
+from gitdata.formats.remoteurl import parse_remote_url
 
 REMOTE = "storage"
 
@@ -27,6 +31,7 @@ _FILES = {
 }
 # What must not be committed goes to the file that git ignores.
 _SECRET = frozenset({"access_key_id", "secret_access_key", "session_token", "sse_customer_key", "password"})
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def make_folder(repo: Repository) -> list[str]:
@@ -40,14 +45,54 @@ def make_folder(repo: Repository) -> list[str]:
     return missing
 
 
-def add_remote(repo: Repository, name: str, url: str, options: Mapping[str, str]) -> list[str]:
-    """Make ``url`` the default data remote; the files that changed and belong into git."""
-    if "@" in url.partition("://")[2].partition("/")[0]:
+def check_remote(repo: Repository, url: str, options: Mapping[str, str]) -> str:
+    """The URL, or the absolute path, of a remote that may be set here. Raises InvalidInputError; writes nothing."""
+    place = parse_remote_url(url)
+    if hide_password(url) != url:
         raise InvalidInputError("a URL with a user or password in it would be committed", hint="use --option or AWS_*")
+    for key, value in options.items():
+        if not value.isprintable():
+            raise InvalidInputError(f"--option {key}: a control character is in {value!r}")
+    absolute = url if "://" in url else os.path.normpath(Path.cwd() / Path(url).expanduser())
+    if place.kind == "folder":
+        check_folder(repo, Path(absolute.removeprefix("file://") if "://" in url else absolute))
+    try:
+        open_store(absolute, options)
+    except OtherKindError as error:
+        raise InvalidInputError(
+            error.message, hint=f"`dvc remote add -d {REMOTE} {url}`, then `gitdata init` without --remote"
+        ) from error
+    return absolute
+
+
+def check_folder(repo: Repository, folder: Path) -> None:
+    """Refuse a folder in which a remote would harm the repository, or the repository the remote."""
+    real, root = folder.resolve(), repo.root.resolve()
+    if real.exists() and not real.is_dir():
+        raise InvalidInputError(f"{folder}: not a folder", hint="name a folder; it is made if it is not there")
+    if real == root:
+        raise InvalidInputError(f"{folder}: the data remote cannot be the working tree itself", hint="name another")
+    owners = {
+        "git's own folder": (repo.git_dir, repo.common_dir),
+        "the cache": (repo.cache.folder,),
+        "DVC's own folder": (root / ".dvc",),
+    }
+    for what, places in owners.items():
+        for place in places:
+            if real.is_relative_to(place.resolve()):
+                raise InvalidInputError(f"{folder}: this is in {what}, {place}", hint="name another folder")
+    for parent in (real, *real.parents):
+        if parent != root and parent.is_relative_to(root) and parent.with_name(f"{parent.name}.dvc").is_file():
+            raise InvalidInputError(f"{folder}: this is in the data folder {parent}", hint="name another folder")
+
+
+def add_remote(repo: Repository, name: str, url: str, options: Mapping[str, str]) -> list[str]:
+    """Make ``url`` the default data remote; the files that changed and belong into git. Raises as ``check_remote``."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInputError(f"{name!r} cannot be the name of a remote", hint="use letters, digits, . - and _")
+    absolute = check_remote(repo, url, options)
     shared = {key: value for key, value in options.items() if key not in _SECRET}
     secret = {key: value for key, value in options.items() if key in _SECRET}
-    absolute = url if "://" in url else os.path.normpath(Path.cwd() / Path(url).expanduser())
-    open_store(absolute, options)  # refuses what gitdata cannot use, before anything is written
     config = load_config(repo.root)
     known = remotes(config)
     current = config.get("core", {}).get("remote", "").lower()

@@ -57,3 +57,17 @@ def test_the_last_piece_waits_for_the_check(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="md5"):
         got.extend(verified(path, "0" * 32))
     assert sum(map(len, got)) < 2 * 1024 * 1024 + 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_of_somebody_else_is_named_with_the_cure(tmp_path: Path) -> None:
+    """As on a shared remote whose new folders are one user's own."""
+    folder = tmp_path / "remote/files/md5/ab"
+    folder.mkdir(parents=True)
+    folder.chmod(0o555)
+    try:
+        with pytest.raises(RemoteError, match=str(folder)) as caught:
+            LocalStore(tmp_path / "remote").write("files/md5/ab/cd", b"x")
+        assert "shared group" in caught.value.hint
+    finally:
+        folder.chmod(0o755)
