@@ -13,11 +13,12 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from gitdata import __version__
 from gitdata.backends.machine import cache_home
 from gitdata.commands.verbs import VERBS
-from gitdata.errors import GitdataError, MachineError, UsageError
+from gitdata.errors import GitdataError, MachineError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,21 +48,30 @@ def _dispatch(words: list[str]) -> int:
         if option in ("-h", "--help"):
             sys.stdout.write(overview())
             return 0
-        if option == "--version":
-            sys.stdout.write(f"gitdata {__version__}\n")
-            return 0
+        if option in ("-V", "--version"):
+            return _version()
         if option == "-C" and words:
             os.chdir(words.pop(0))
         else:
-            raise UsageError(f"unknown option {option!r}", hint="see `gitdata --help`")
+            # Deferred: what only mistakes need.
+            from gitdata.commands.suggestion import unknown_option
+
+            raise unknown_option("", option, ("--help", "--version", "-C"))
     if not words:
         sys.stderr.write(overview())
         return 2
+    if words[0] == "version":
+        return _version()
+    if words[0] == "help":
+        words = [*words[1:3], "--help"]
+    if words[0] in ("-h", "--help"):
+        sys.stdout.write(overview())
+        return 0
     verb, rest = _verb(words)
     if not verb:
         return 0
     module = importlib.import_module("gitdata.commands." + verb.replace(" ", "_").replace("-", "_"))
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"gitdata {verb}",
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -69,31 +79,54 @@ def _dispatch(words: list[str]) -> int:
     )
     module.configure(parser)
     try:
-        args = parser.parse_args(rest)
-    except SystemExit as stop:  # argparse's own way out: it has printed its help (0) or the mistake (2)
-        return int(stop.code or 0)
+        args, unknown = parser.parse_known_args(rest)
+        if unknown:
+            raise _Refusal(f"unrecognized arguments: {' '.join(unknown)}")
+    except _Refusal as refusal:
+        # Deferred, as all that only mistakes need.
+        from gitdata.commands.suggestion import wrong_arguments
+
+        raise wrong_arguments(verb, parser, rest, str(refusal)) from None
+    except SystemExit:  # argparse's own way out: it has printed its help
+        return 0
     result: int = module.run(args)
     return result
+
+
+class _Refusal(Exception):
+    """What argparse finds wrong with the arguments."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise _Refusal(message)
+
+
+def _version() -> int:
+    sys.stdout.write(f"gitdata {__version__}\n")
+    return 0
 
 
 def _verb(words: list[str]) -> tuple[str, list[str]]:
     known = {verb for verb, _, _ in VERBS}
     if words[0] in known:
         return words[0], words[1:]
-    group = [verb for verb in known if verb.startswith(words[0] + " ")]
-    if not group:
-        raise UsageError(f"unknown command {words[0]!r}", hint="see `gitdata --help`")
     if len(words) > 1 and " ".join(words[:2]) in known:
         return " ".join(words[:2]), words[2:]
-    if words[1:2] in (["-h"], ["--help"]):
-        sys.stdout.write("".join(f"gitdata {verb:<18} {text}\n" for verb, text, _ in VERBS if verb in group))
+    members = [(verb, text) for verb, text, _ in VERBS if verb.startswith(words[0] + " ")]
+    if members and words[1:2] in (["-h"], ["--help"]):
+        sys.stdout.write("".join(f"gitdata {verb:<18} {text}\n" for verb, text in members))
         return "", []
-    raise UsageError(f"gitdata {words[0]} needs one of: {', '.join(sorted(v.split()[1] for v in group))}")
+    # Deferred: what only mistakes need.
+    from gitdata.commands.suggestion import unknown_member, unknown_verb
+
+    visible = [verb for verb, _, heading in VERBS if heading]
+    raise unknown_member(words[0], words[1:], visible) if members else unknown_verb(words, visible)
 
 
 def overview() -> str:
     """The text of ``gitdata --help``."""
-    lines = ["usage: gitdata [-C DIR] COMMAND …      (or: git data COMMAND …; `gitdata COMMAND --help` for one)\n"]
+    lines = ["usage: gitdata [-C DIR] COMMAND …      (or: git data COMMAND …; `gitdata help COMMAND` for one)\n"]
     heading = None
     for verb, text, group in VERBS:
         if not group:

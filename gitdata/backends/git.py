@@ -126,8 +126,8 @@ class Git:
         return self.run(*args, input=input, env=env).decode(errors="surrogateescape").rstrip("\n")
 
     def interactive(self, *args: str, env: Mapping[str, str] | None = None) -> int:
-        """Run git as the user would: their terminal, environment and editor. Returns its exit code."""
-        return subprocess.run(["git", *args], cwd=self.path, env={**os.environ, **(env or {})}, check=False).returncode
+        """Run git as the user would: where they are, with their terminal, environment and editor. Returns its code."""
+        return subprocess.run(["git", *args], env={**os.environ, **(env or {})}, check=False).returncode
 
     # ------------------------------------------------------------------------------------------------------ reading
 

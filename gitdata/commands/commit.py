@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 from gitdata.commands.add import report
-from gitdata.commands.passthrough import asked_for_help, take_all
+from gitdata.commands.passthrough import asked_for_help, check_arguments, check_paths, take_all
 from gitdata.data.repository import Repository
 from gitdata.data.track import add, stage
 from gitdata.data.workspace import Workspace
@@ -25,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
     if asked_for_help(args):
         return 0
     repo = Repository.open()
+    check_paths("commit", check_arguments(repo.git, "commit", args.arguments))
     add_changed(Workspace(repo))
     return repo.git.interactive("commit", *args.arguments)
 

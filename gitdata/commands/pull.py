@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 from gitdata.commands.checkout import report, update
-from gitdata.commands.passthrough import asked_for_help, take_all
+from gitdata.commands.passthrough import asked_for_help, check_arguments, check_remote, take_all
 from gitdata.data.repository import Repository
 from gitdata.errors import ConflictError, RemoteError
 
@@ -21,6 +21,7 @@ def run(args: argparse.Namespace) -> int:
     if asked_for_help(args):
         return 0
     repo = Repository.open()
+    check_remote(repo.git, "pull", check_arguments(repo.git, "pull", args.arguments))
     # The hooks would bring data too, one merge step at a time.
     if repo.git.interactive("pull", *args.arguments, env={"GITDATA_SKIP_HOOKS": "1"}) != 0:
         if repo.git.run("ls-files", "--unmerged"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from gitdata.commands.passthrough import asked_for_help, take_all
+from gitdata.commands.passthrough import asked_for_help, check_arguments, check_remote, take_all
 from gitdata.commands.progress import Progress
 from gitdata.commands.terminal import say
 from gitdata.data.outgoing import send_head
@@ -23,6 +23,7 @@ def run(args: argparse.Namespace) -> int:
     if asked_for_help(args):
         return 0
     repo = Repository.open()
+    check_remote(repo.git, "push", check_arguments(repo.git, "push", args.arguments))
     with Progress("sending") as show:
         done = send_head(repo, show)
         show.done(done.objects, done.bytes)
