@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gitdata.backends.builders import DOCKERFILE, ImageSettings, check_dockerfile
 from gitdata.backends.git import Git
-from gitdata.backends.images import folder_tree
+from gitdata.backends.images import folder_tree, refuse_lfs_in
 from gitdata.backends.registry import parse_reference
 from gitdata.errors import InvalidInputError
 from gitdata.identity import canonical, sha256
@@ -39,6 +39,7 @@ def name_folder(git: Git, commit: str, folder: str, settings: ImageSettings) -> 
     if tree is None:
         return None
     check_dockerfile(git, tree, folder)
+    refuse_lfs_in(git, tree, folder)
     id = context_id(tree, settings)
     return FolderName(folder, id, reference_of(folder, id, settings))
 

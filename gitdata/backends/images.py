@@ -25,6 +25,7 @@ from gitdata.backends.processes import Processes
 from gitdata.backends.venvs import build_venv, requirements_key
 from gitdata.errors import InvalidInputError, MachineError
 from gitdata.formats.dvc import check_relpath
+from gitdata.formats.lfs import LFS_BYTES, refuse_lfs
 from gitdata.identity import sha256
 
 REQUIREMENTS = "requirements.txt"
@@ -58,10 +59,19 @@ def folder_environment_id(git: Git, commit: str, path: str) -> str:
     tree = folder_tree(git, commit, path)
     if tree is None:
         raise InvalidInputError(f"image {path}: the commit has no such folder")
+    refuse_lfs_in(git, tree, path)
     required = git.file(tree, REQUIREMENTS, most=_MOST_REQUIRED)
     digest = "-" if required is None else sha256(required)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     return f"venv:{tree}:{digest}:{version}:{sys.platform}-{platform.machine()}"
+
+
+def refuse_lfs_in(git: Git, tree: str, folder: str) -> None:
+    """Raises InvalidInputError where a file of an image folder is a pointer of Git LFS."""
+    names = {entry.sha: entry.path for entry in git.ls_tree(tree) if entry.mode.startswith("100")}
+    small = [sha for sha, size in git.sizes(names).items() if size < LFS_BYTES]
+    for sha, text in git.blobs(small).items():
+        refuse_lfs(text, f"{folder}/{names[sha]}")
 
 
 def prepare(git: Git, commit: str, path: str, cache_home: Path, programs: Processes | None = None) -> FolderImage:

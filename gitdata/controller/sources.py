@@ -21,6 +21,7 @@ from gitdata.data.workspace import Tracked, outs_of, require
 from gitdata.errors import InvalidInputError, MissingDataError
 from gitdata.formats.dvc import object_key, parse_pointer
 from gitdata.formats.dvcconfig import parse_config, remotes
+from gitdata.formats.lfs import refuse_lfs
 from gitdata.formats.spec import is_content, is_spec, load_pipeline, sources_of
 from gitdata.model import Entry, Listing, Stage
 
@@ -151,8 +152,12 @@ class Tree:
         return Source(repo, "git", name, tuple(sorted(files, key=lambda e: e.path)), blobs)
 
     def _hash(self, entries: Mapping[str, TreeEntry]) -> dict[str, tuple[str, int]]:
-        texts = self.git.each_blob(entry.sha for entry in entries.values())
-        return {sha: (hash_bytes(text).md5, len(text)) for sha, text in texts}
+        names = {entry.sha: path for path, entry in entries.items()}
+        found = {}
+        for sha, text in self.git.each_blob(names):
+            refuse_lfs(text, names[sha])
+            found[sha] = (hash_bytes(text).md5, len(text))
+        return found
 
 
 def _normal(url: str) -> str:

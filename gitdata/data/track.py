@@ -23,6 +23,7 @@ from gitdata.data.workspace import Held, Tracked, Workspace
 from gitdata.errors import ConflictError, InvalidInputError, MissingDataError
 from gitdata.formats.dvc import dump_pointer, update_pointer
 from gitdata.formats.dvcdir import check_relpath, dir_oid, dump_dir
+from gitdata.formats.lfs import LFS_BYTES, refuse_lfs
 from gitdata.model import Entry, Output
 
 
@@ -176,6 +177,8 @@ def _keep(space: Workspace, name: str, found: os.stat_result) -> Digest:
     if known is not None and space.repo.cache.has(known.md5):
         return known
     began = time.time_ns()
+    if found.st_size < LFS_BYTES:
+        refuse_lfs((space.repo.root / name).read_bytes(), name)
     digest = space.repo.cache.add_file(space.repo.root / name)
     after = (space.repo.root / name).stat()
     if fingerprint(after) != fingerprint(found):

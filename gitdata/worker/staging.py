@@ -27,6 +27,7 @@ from gitdata.backends.objects import ObjectStore
 from gitdata.data.hashing import Digest, Hasher
 from gitdata.errors import InvalidInputError
 from gitdata.formats.dvc import check_relpath, object_key
+from gitdata.formats.lfs import LFS_BYTES, refuse_lfs
 from gitdata.model import Datum, Entry
 
 SMALL = 8 << 20
@@ -109,6 +110,8 @@ class Stager:
                 shared = None
             else:
                 target.touch()
+        if shared is None and digest.size < LFS_BYTES:
+            refuse_lfs(target.read_bytes(), entry.path)
         self._own(target)
         return digest, shared
 

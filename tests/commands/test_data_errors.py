@@ -67,6 +67,12 @@ def test_a_hostile_listing_writes_nothing(shared: Repo, gitdata: Program, tmp_pa
         assert not (tmp_path / "got").exists()
 
 
+def test_a_pointer_of_git_lfs_is_no_data(data: Repo, gitdata: Program) -> None:
+    data.write("images/deep/net.bin", f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\nsize 5\n")
+    assert "images/deep/net.bin: a Git LFS pointer" in line(gitdata("add", "images", code=4))
+    assert not (data.path / "images.dvc").exists()
+
+
 def test_a_full_disk(data: Repo, gitdata: Program, tmp_path: Path) -> None:
     # A limit on file size stands for the disk: both end a write in the middle of an object.
     data.write("big", b"x" * 3_000_000)
