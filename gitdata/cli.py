@@ -17,12 +17,17 @@ from typing import NoReturn
 
 from gitdata import __version__
 from gitdata.backends.machine import cache_home
+from gitdata.commands.terminal import prepare_streams
 from gitdata.commands.verbs import VERBS
 from gitdata.errors import GitdataError, MachineError
+from gitdata.text import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; never raises for anything a user can cause."""
+    if argv is None:
+        _take_names_as_utf8()
+    prepare_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         code = _dispatch(words)
@@ -35,11 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except GitdataError as error:
-        return _report(error.message, error.hint, error.exit_code)
+        return _report(error.problems, error.hint, error.exit_code)
     except OSError as error:
         return _report(*_explain(error))
     except Exception:
         return _defect()
+
+
+def _take_names_as_utf8() -> None:
+    """Begin again in Python's UTF-8 mode where the locale would have it otherwise: git's names and DVC's are UTF-8."""
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode and sys.executable:
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _dispatch(words: list[str]) -> int:
@@ -139,10 +150,10 @@ def overview() -> str:
     return "".join(lines)
 
 
-def _report(message: str, hint: str, code: int) -> int:
-    sys.stderr.write(f"gitdata: {message}\n")
-    if hint:
-        sys.stderr.write(f"hint: {hint}\n")
+def _report(message: str | Sequence[str], hint: str, code: int) -> int:
+    first, *others = [message] if isinstance(message, str) else message
+    lines = [f"gitdata: {first}", *(f"  {line}" for line in others), *([f"hint: {hint}"] if hint else [])]
+    sys.stderr.write("".join(f"{printable(line)}\n" for line in lines))
     return code
 
 
@@ -162,7 +173,7 @@ def _defect() -> int:
     try:
         log = cache_home() / "defect.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(text)
+        log.write_text(text, errors="backslashreplace")
         return _report(f"this is a defect in gitdata: {sys.exc_info()[1]!r}", f"please report it with {log}", 70)
     except (OSError, MachineError):
         sys.stderr.write(text)

@@ -18,16 +18,19 @@ Code 70 is left for defects (``cli.py``), 128 + n for signals. ``docs/exit-codes
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class GitdataError(Exception):
-    """The base of all errors that end in one clear line."""
+    """The base of all errors that end in one clear line, or one for each of several problems of a thing."""
 
     exit_code = 1
     transient = False
 
-    def __init__(self, message: str, *, hint: str = "", transient: bool | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, message: str | Sequence[str], *, hint: str = "", transient: bool | None = None) -> None:
+        self.problems = (message,) if isinstance(message, str) else tuple(message)
+        self.message = "\n".join(self.problems)
+        super().__init__(self.message)
         self.hint = hint
         if transient is not None:
             self.transient = transient

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -120,3 +121,77 @@ def test_the_overview_loads_next_to_nothing() -> None:
     loaded = {name.split(".")[0] for name in done.stderr.split()}
     heavy = {"dvc", "obstore", "git", "kubernetes", "jsonschema", "yaml", "ruamel", "sendgrid", "asyncio", "subprocess"}
     assert loaded & heavy == set()
+
+
+LOCALES = [
+    {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    {"LC_ALL": "C", "LANG": "en_US.ISO-8859-1"},
+    {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "ascii:strict"},
+    {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "latin-1"},
+    {"LC_ALL": "C.UTF-8"},
+]
+
+
+@pytest.mark.parametrize("locale", LOCALES, ids=lambda env: " ".join(env.values()))
+def test_names_are_utf8_whatever_the_locale(
+    repo: Repo, gitdata: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, locale: dict[str, str]
+) -> None:
+    """What is written is what DVC writes, what is printed is never an error, JSON is always JSON."""
+    gitdata("init", "--remote", tmp_path / "remote")
+    repo.commit("init")
+    repo.write("né/日本.txt", "1")
+    for name, value in locale.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*words: str) -> bytes:
+        done = subprocess.run(["gitdata", *words], cwd=repo.path, capture_output=True, check=False)
+        assert (done.returncode, b"Error" in done.stderr) == (0, False), done.stderr
+        return done.stdout
+
+    run("add", "né")
+    assert "path: né\n" in (repo.path / "né.dvc").read_text(encoding="utf-8")
+    assert (repo.path / ".gitignore").read_text(encoding="utf-8") == "/né\n"
+    repo.commit("data")
+    repo.write("né/日本.txt", "2")
+    for words in (["status"], ["ls", "-r", "né"], ["log"], ["diff"]):
+        assert run(*words), words
+    entries = json.loads(run("ls", "-r", "--json", "né").decode())["entries"]
+    assert [entry["path"] for entry in entries] == ["né/日本.txt"]
+    assert run("get", "né/日本.txt", "-o", "-") == b"1"
+    done = subprocess.run(["gitdata", "ls", "nä\x1b"], cwd=repo.path, capture_output=True, check=False)
+    assert done.returncode in (0, 6)
+    assert b"Unicode" not in done.stderr
+    assert b"\x1b" not in done.stderr
+
+
+def test_what_was_typed_cannot_forge_a_line(repo: Repo, gitdata: Program) -> None:
+    gitdata("init", "--no-hooks")
+    for words in (["add", "x\nhint: rm -rf ."], ["x\nhint: y"], ["status", "--x\nhint: y"], ["ls", "-\x1b[2J"]):
+        done = gitdata(*words, check=False)
+        assert done.returncode != 0
+        assert not any(line.startswith(("hint: rm", "hint: y")) for line in done.stderr.splitlines())
+        assert "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_nothing(repo: Repo, gitdata: Program, closed: str) -> None:
+    """As with git: and no file that is opened later becomes the stream."""
+    gitdata("init", "--no-hooks")
+    repo.write("data/1", "1")
+    done = subprocess.run(
+        ["sh", "-c", f"gitdata add data {closed}; gitdata add nowhere {closed}"], cwd=repo.path, check=False
+    )
+    assert done.returncode == 6
+    assert gitdata("get", "data/1", "-o", "-").stdout == "1"
+    assert "gitdata: " not in (repo.path / "data.dvc").read_text()
+
+
+def test_standard_output_that_is_full_is_no_defect(repo: Repo, gitdata: Program) -> None:
+    gitdata("init", "--no-hooks")
+    done = subprocess.run(
+        ["sh", "-c", "gitdata status >/dev/full"], cwd=repo.path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 10
+    assert done.stderr.startswith("gitdata: ")
+    assert "Exception" not in done.stderr

@@ -183,7 +183,8 @@ class LocalBuilder:
         if code == 0:
             return
         lines = ["".join(c for c in line if c.isprintable()) for line in said.splitlines() if line.strip()]
-        self._say("\n".join([f"image {what}: {verb} failed:", *(f"    {line[:500]}" for line in lines[-_TOLD_LINES:])]))
+        for line in [f"image {what}: {verb} failed:", *(f"    {line[:500]}" for line in lines[-_TOLD_LINES:])]:
+            self._say(line)
         whole = f"; all it said is in {log}" if self._logs is not None else ""
         if self._processes.closed:
             raise MachineError(f"image {what}: its {verb} was ended because the controller ends", transient=True)

@@ -6,10 +6,9 @@ A path inside a data folder adds that folder again. Only files that changed sinc
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from gitdata.commands.terminal import print_json, printable, size
+from gitdata.commands.terminal import print_json, print_line, size
 from gitdata.data.repository import Repository
 from gitdata.data.track import Added, add, stage, targets
 from gitdata.data.workspace import Workspace
@@ -48,7 +47,7 @@ def report(done: list[Added]) -> None:
     for one in done:
         what = "new" if one.before is None else "changed" if one.changed else "unchanged"
         files = f"{len(one.held.listing)} file{'s' * (len(one.held.listing) != 1)}"
-        sys.stdout.write(printable(f"{one.pointer}: {what}, {files}, {size(one.held.size)}\n"))
+        print_line(f"{one.pointer}: {what}, {files}, {size(one.held.size)}")
 
 
 def as_json(one: Added) -> dict[str, object]:

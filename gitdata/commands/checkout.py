@@ -6,12 +6,11 @@ Data that was changed here is kept (exit code 5) unless --force is given.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from gitdata.commands.progress import Progress
-from gitdata.commands.terminal import printable, say
+from gitdata.commands.terminal import print_line, say
 from gitdata.data.bring import Brought, bring, clear_gone
 from gitdata.data.repository import Repository
 from gitdata.data.workspace import Tracked, Workspace, require
@@ -60,7 +59,7 @@ def report(done: Sequence[Brought], *, changed_is_error: bool) -> int:
     """Say what happened. Raises the first error of what could not be brought, ConflictError for what was kept."""
     for one in done:
         if one.done in ("written", "removed"):
-            sys.stdout.write(printable(f"{one.path}: {'updated' if one.done == 'written' else 'removed'}\n"))
+            print_line(f"{one.path}: {'updated' if one.done == 'written' else 'removed'}")
         elif one.done == "kept" and one.problem == "untracked":
             say(f"{one.path}: has no pointer any more; it was changed here and stays")
         elif one.done == "kept" and one.problem == "changed" and not changed_is_error:

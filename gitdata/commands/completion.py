@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import sys
 
+from gitdata.commands.terminal import print_text
 from gitdata.commands.verbs import VERBS
 
 SHELLS = ("bash", "zsh", "fish")
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    sys.stdout.write({"bash": bash, "zsh": zsh, "fish": fish}[args.shell]())
+    print_text({"bash": bash, "zsh": zsh, "fish": fish}[args.shell]())
     return 0
 
 

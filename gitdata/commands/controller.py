@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from gitdata.backends.machine import cache_home
 from gitdata.backends.mail import SENDGRID_HOST, Mailer, SendGridMailer, sendgrid_key
 from gitdata.backends.stores import open_store
 from gitdata.commands.executors import open_executor
-from gitdata.commands.terminal import printable
+from gitdata.commands.terminal import print_entry
 from gitdata.controller.config import MailSettings, Settings, read_settings
 from gitdata.controller.loop import Controller
 from gitdata.controller.serve import serve
@@ -89,10 +88,8 @@ def open_mailer(settings: MailSettings) -> Mailer | None:
 
 
 def say(text: str) -> None:
-    """One line of the log: time and text on stderr."""
-    for line in printable(text).splitlines():
-        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
-    sys.stderr.flush()
+    """An entry of the controller's log."""
+    print_entry(time.strftime("%H:%M:%S"), text)
 
 
 def stop_on_signals() -> Stop:

@@ -12,7 +12,6 @@ import argparse
 import ipaddress
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 from gitdata.backends.kube import Cluster, Kube
 from gitdata.backends.registry import NoImageError, Registries, read_logins, resolve
 from gitdata.commands.places import add_places, places_of
-from gitdata.commands.terminal import printable, say
+from gitdata.commands.terminal import print_line, print_now, print_text, say
 from gitdata.controller.config import Settings, read_settings, read_toml
 from gitdata.data.hooks import share
 from gitdata.data.repository import Repository
@@ -88,8 +87,8 @@ def run(args: argparse.Namespace) -> int:
     objects = render(load(share("k8s-jobs"), laptop=args.laptop, builds=builds), wanted)
     if args.dry_run:
         if not args.show_secrets:
-            sys.stdout.write("# Secrets are left out; --show-secrets prints them too.\n")
-        sys.stdout.write(dump_manifests(objects if args.show_secrets else without_keys(objects)))
+            print_line("# Secrets are left out; --show-secrets prints them too.")
+        print_text(dump_manifests(objects if args.show_secrets else without_keys(objects)))
         return 0
     kube = Kube(Cluster(places.system, args.kubeconfig, args.context))
     check_server(kube)
@@ -98,12 +97,12 @@ def run(args: argparse.Namespace) -> int:
     prune(kube, before, objects, _tell)
     if not args.no_wait:
         wait(kube, next(o for o in objects if o["kind"] == "Deployment"), args.timeout)
-        print("the controller is ready: it has read the git repository and the data remote")
+        print_line("the controller is ready: it has read the git repository and the data remote")
     return 0
 
 
 def _tell(text: str) -> None:
-    print(printable(text))
+    print_now(text)
 
 
 def _wanted(args: argparse.Namespace, places: Places) -> tuple[Wanted, bool]:

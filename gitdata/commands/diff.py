@@ -10,11 +10,10 @@ Exit code 0, with --exit-code 1 if anything differs.
 from __future__ import annotations
 
 import argparse
-import sys
 
 from gitdata.backends.history import pointer_diff
 from gitdata.commands.log import outputs_of
-from gitdata.commands.terminal import print_json, printable, size
+from gitdata.commands.terminal import print_json, print_line, size
 from gitdata.data.compare import Difference, differences
 from gitdata.data.repository import Repository
 from gitdata.data.revisions import commit_of
@@ -41,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         print_json({"old": old, "new": new, "files": [one.as_json() for one in found]})
     else:
         for one in found:
-            sys.stdout.write(printable(f"{_MARK[one.kind]}  {one.path}  {_sizes(one)}\n"))
+            print_line(f"{_MARK[one.kind]}  {one.path}  {_sizes(one)}")
     return 1 if args.exit_code and found else 0
 
 

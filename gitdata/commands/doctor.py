@@ -7,14 +7,13 @@ is missing, else that of the first thing that is (docs/exit-codes.md).
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from gitdata.backends.registry import read_logins
 from gitdata.commands.checks import Check, Finding, findings, of_machine, of_repository
 from gitdata.commands.places import add_places, places_of
-from gitdata.commands.terminal import colour, print_json, printable
+from gitdata.commands.terminal import print_json, print_state
 from gitdata.controller.config import read_settings, read_toml
 
 _COLOURS = {"ok": "32", "missing": "31", "hint": "33"}
@@ -46,10 +45,8 @@ def _told(found: Iterable[Finding], *, quiet: bool) -> list[Finding]:
     for one in found:
         kept.append(one)
         if not quiet:
-            state = colour(f"{one.state:<8}", _COLOURS[one.state])
             hint = f" ({one.hint})" if one.hint else ""
-            sys.stdout.write(f"{state}{printable(f'{one.name}: {one.text}{hint}')}\n")
-            sys.stdout.flush()
+            print_state(f"{one.state:<8}", _COLOURS[one.state], f"{one.name}: {one.text}{hint}")
     return kept
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -101,9 +100,3 @@ def builder_of(settings: ImageSettings) -> Iterator[LocalBuilder]:
     builder = LocalBuilder(settings, logs=cache_home() / "builds", say=say)
     with unwound_by_sigterm(), closing(builder):
         yield builder
-
-
-def print_line(text: str) -> None:
-    """At once: the next image may take minutes."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()

@@ -10,13 +10,12 @@ submodules and DVC's own folder are left out, and named.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from gitdata.commands.ls import open_view
 from gitdata.commands.progress import Progress
-from gitdata.commands.terminal import say
+from gitdata.commands.terminal import print_bytes, say
 from gitdata.data.ignore import exclude_scratch
 from gitdata.data.materialize import write_file, write_listing
 from gitdata.data.repository import Repository
@@ -49,8 +48,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output == "-":
         if found.folder:
             raise UsageError(f"{args.target} is a folder: it cannot be written to standard output")
-        for piece in source(listing[0].oid):
-            sys.stdout.buffer.write(piece)
+        print_bytes(source(listing[0].oid))
     elif found.folder:
         write_listing(listing, source, dest)
         say(f"{dest}: {len(listing)} files")

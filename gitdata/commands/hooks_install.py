@@ -7,11 +7,10 @@ that people push to: only the hook that wakes the controller.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from gitdata.backends.git import Git
-from gitdata.commands.terminal import printable
+from gitdata.commands.terminal import print_line
 from gitdata.data.hooks import CLIENT, SERVER, Hook, install
 from gitdata.errors import NotARepositoryError
 
@@ -36,4 +35,4 @@ def open_git() -> Git:
 def show(hooks: list[Hook]) -> None:
     for hook in hooks:
         chained = ", calls the hook that was there before" if hook.chained and hook.state != "absent" else ""
-        sys.stdout.write(printable(f"{hook.path}: {hook.state}{chained}\n"))
+        print_line(f"{hook.path}: {hook.state}{chained}")

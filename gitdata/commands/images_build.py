@@ -13,10 +13,10 @@ from gitdata.commands.folder_images import (
     add_system,
     asks_system,
     builder_of,
-    print_line,
     settings_of,
     wanted,
 )
+from gitdata.commands.terminal import print_now
 from gitdata.executors.system_images import build_system
 
 
@@ -30,11 +30,11 @@ def run(args: argparse.Namespace) -> int:
     if asks_system(args):
         with builder_of(settings) as builder:
             for reference in build_system(builder, settings.registry, platform=settings.platform):
-                print_line(reference)
+                print_now(reference)
         return 0
     found = wanted(args, settings)
     with builder_of(settings) as builder:
         for folder in found.folders:
             builder.make(found.git, found.commit, folder.folder, folder.reference)
-            print_line(folder.reference)
+            print_now(folder.reference)
     return 0

@@ -15,11 +15,10 @@ from gitdata.commands.folder_images import (
     add_system,
     asks_system,
     builder_of,
-    print_line,
     settings_of,
     wanted,
 )
-from gitdata.commands.terminal import say
+from gitdata.commands.terminal import print_now, say
 from gitdata.errors import InvalidInputError
 from gitdata.executors.system_images import push_system
 
@@ -34,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     if asks_system(args):
         with builder_of(settings) as builder:
             for reference in push_system(builder, settings.registry, platform=settings.platform):
-                print_line(reference)
+                print_now(reference)
         return 0
     found = wanted(args, settings)
     asked = registries(settings)
@@ -45,5 +44,5 @@ def run(args: argparse.Namespace) -> int:
                 say(f"image {folder.folder}: is there already")
             except InvalidInputError:  # some registries refuse to say that they have none
                 digest = builder.build(found.git, found.commit, folder.folder, folder.reference)
-            print_line(f"{folder.reference}@{digest}")
+            print_now(f"{folder.reference}@{digest}")
     return 0

@@ -7,9 +7,8 @@ staged in git; commit them.
 from __future__ import annotations
 
 import argparse
-import sys
 
-from gitdata.commands.terminal import say
+from gitdata.commands.terminal import print_line, say
 from gitdata.data.hooks import install
 from gitdata.data.repository import Repository
 from gitdata.data.setup import REMOTE, add_remote, check_remote, make_folder
@@ -47,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         files += add_remote(repo, args.name, args.remote, options)
     if files:
         repo.git.run("add", "--", *dict.fromkeys(files))
-        sys.stdout.write(f"{repo.root}: wrote and staged {', '.join(dict.fromkeys(files))}\n")
+        print_line(f"{repo.root}: wrote and staged {', '.join(dict.fromkeys(files))}")
     if not args.no_hooks:
         _hooks(repo)
     _remember(Repository.open(repo.root))

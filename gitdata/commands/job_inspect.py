@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from gitdata.commands.job_list import ago, job_json
 from gitdata.commands.sites import add_zone_option, visit_jobs
-from gitdata.commands.terminal import print_json, printable
+from gitdata.commands.terminal import print_json, print_lines
 from gitdata.controller.jobs import JobRow, find_job, job_plan, job_results
 from gitdata.model import Datum, DatumResult
 
@@ -37,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     for item in body["datum_list"]:
         reason = f"  {item['message']}" if item["message"] else ""
         lines.append(f"  datum {item['id'][:12]}  {item['state']}  {', '.join(item['inputs'])}{reason}")
-    sys.stdout.write(printable("\n".join(lines)) + "\n")
+    print_lines(lines)
     return 0
 
 

@@ -6,11 +6,10 @@ Of the datums that a job on a cluster has in hand: the end of what they have pri
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 
 from gitdata.commands.sites import add_zone_option, visit_jobs
-from gitdata.commands.terminal import print_json, printable, say
+from gitdata.commands.terminal import print_json, print_text, say
 from gitdata.controller.jobs import JobRow, datum_log, find_job, job_plan, job_results, live_tails
 from gitdata.model import Datum, DatumResult, RunPlan
 
@@ -53,12 +52,10 @@ def run(args: argparse.Namespace) -> int:
         say(_nothing(row, plan, results, args))
     for datum, result, text in logs:
         say(f"--- datum {datum.id[:12]} ({', '.join(_names(datum))}), {result.tries} tries")
-        sys.stdout.write(printable(text))
-        sys.stdout.flush()
+        print_text(text)
     for datum, shard in running:
         say(f"--- datum {datum.id[:12]} ({', '.join(_names(datum))}), running, try {shard.tries}: the end so far")
-        sys.stdout.write(printable(shard.tail))
-        sys.stdout.flush()
+        print_text(shard.tail)
     return 0
 
 

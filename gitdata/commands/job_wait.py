@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
         say(found.error or f"outputs of {found.source[:12]}: gitdata/{branch} at {tip[:12]}")
         for name, (state, run_key, result) in found.stages.items():
             if state == "failed":
-                say(f"{name} failed: {_reason(repository, args.remote, run_key, result)}")
+                for line in _reason(repository, args.remote, run_key, result):
+                    say(line if line.startswith(" ") else f"{name} failed: {line}")
     failed = found.error or any(state != "success" for state, _, _ in found.stages.values())
     return RunFailedError.exit_code if failed else 0
 
@@ -101,10 +102,10 @@ def _has_stages(git: Git, commit: str) -> bool:
         return True  # which is published as well
 
 
-def _reason(repository: Repository, remote: str | None, run_key: str, result: str) -> str:
-    """Why a stage failed and where to read on, as far as the data remote tells it."""
+def _reason(repository: Repository, remote: str | None, run_key: str, result: str) -> tuple[str, ...]:
+    """Why a stage failed and where to read on, as far as the data remote tells it: a line each."""
     try:
         job = job_of(repository.remote(remote), "main", run_key, result)
     except GitdataError:  # the answer of this command comes from git alone
-        return "see `gitdata plan`"
-    return f"{job.message or 'see its log'}\n  `gitdata job logs --failed {job.id}` shows what its commands said"
+        return ("see `gitdata plan`",)
+    return job.message or "see its log", f"  `gitdata job logs --failed {job.id}` shows what its commands said"

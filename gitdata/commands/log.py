@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from datetime import UTC, datetime
 
 from gitdata.backends.history import HistoryEntry, PointerChange, pointer_log
-from gitdata.commands.terminal import print_json, printable, size
+from gitdata.commands.terminal import print_json, print_line, size
 from gitdata.data.repository import Repository
 from gitdata.data.revisions import commit_of
 from gitdata.errors import InvalidInputError
@@ -30,10 +29,10 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for entry in entries:
         when = datetime.fromtimestamp(entry.time, UTC).strftime("%Y-%m-%d %H:%M")
-        sys.stdout.write(printable(f"{entry.sha[:10]}  {when}  {entry.author}  {entry.subject}\n"))
+        print_line(f"{entry.sha[:10]}  {when}  {entry.author}  {entry.subject}")
         for change in entry.changes:
             for path, old, new in outputs_of(change):
-                sys.stdout.write(printable(f"    {path}: {_summary(old, new)}\n"))
+                print_line(f"    {path}: {_summary(old, new)}")
     return 0
 
 

@@ -9,10 +9,9 @@ Without a revision: what the pointers of the working tree name. Sizes are shown 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from gitdata.commands.terminal import print_json, printable, size
+from gitdata.commands.terminal import print_json, print_line, size
 from gitdata.data.repository import Repository
 from gitdata.data.view import Node, View, split_revision
 
@@ -33,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
     for node in nodes:
         count = f"{node.files} files" if node.files is not None else ""
         name = node.path + ("/" if node.folder else "")
-        sys.stdout.write(printable(f"{size(node.size):>10}  {node.kind if node.kind != 'folder' else '':<4}  {name}"))
-        sys.stdout.write(f"  ({count})\n" if count else "\n")
+        kind = "" if node.kind == "folder" else node.kind
+        print_line(f"{size(node.size):>10}  {kind:<4}  {name}" + (f"  ({count})" if count else ""))
     return 0
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from gitdata.commands.terminal import print_json, printable, say, size
+from gitdata.commands.terminal import print_json, print_lines, say, size
 from gitdata.controller.lineage import definition, dependencies, is_success, run_of
 from gitdata.controller.notes import fetch_notes, known_notes
 from gitdata.controller.visit import describe
@@ -46,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"commit": commit, "records": [{"id": r.id, "statement": r.statement} for r in records]})
         return 0
-    sys.stdout.write(printable("\n".join(line for record in records for line in [*_lines(record), ""])))
+    print_lines(line for record in records for line in [*_lines(record), ""])
     return 0
 
 

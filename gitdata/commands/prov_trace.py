@@ -7,13 +7,12 @@ names a file; what it was made from stands indented below it.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 from gitdata.commands.prov_show import command_line
 from gitdata.commands.sites import branch_of, refresh_quietly
-from gitdata.commands.terminal import print_json, printable, say, size
+from gitdata.commands.terminal import print_json, print_lines, say, size
 from gitdata.controller.lineage import Lineage
 from gitdata.controller.notes import fetch_notes
 from gitdata.controller.published import generated_pointers
@@ -58,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"output_commit": output.sha, "source": lineage.commit, "trace": _json(step)})
     else:
-        sys.stdout.write(printable("\n".join(_lines(step, "", set()))) + "\n")
+        print_lines(_lines(step, "", set()))
     return 0
 
 

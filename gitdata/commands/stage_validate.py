@@ -7,12 +7,11 @@ Exit code 4 if there is any problem.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from gitdata.backends.git import Git
-from gitdata.commands.terminal import print_json, printable, say
+from gitdata.commands.terminal import print_json, print_lines, say
 from gitdata.controller.sources import Tree
 from gitdata.data.revisions import commit_of, default_branch
 from gitdata.errors import InvalidInputError, NotARepositoryError
@@ -34,13 +33,12 @@ def run(args: argparse.Namespace) -> int:
     try:
         stages = _worktree(git) if args.revision is None else _commit(git, args.revision)
     except InvalidInputError as error:
-        problems = error.message.split("\n")
+        problems = list(error.problems)
     warnings = [warning for stage in stages for warning in stage.warnings]
     if args.json:
         print_json({"stages": [stage_json(s) for s in stages], "problems": problems, "warnings": warnings})
     else:
-        for line in problems:
-            sys.stdout.write(printable(line) + "\n")
+        print_lines(problems)
         for warning in warnings:
             say(f"warning: {warning}")
         if not problems:

@@ -7,8 +7,8 @@ absent: no data here. Exit code 0, with --exit-code 1 if anything differs.
 from __future__ import annotations
 
 import argparse
-import sys
 
+from gitdata.commands.terminal import print_text
 from gitdata.data.quick import nothing_moved
 
 
@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     known = None if args.json else nothing_moved()
     if known is not None:
-        sys.stdout.write(clean_text(*known))
+        print_text(clean_text(*known))
         return 0
     # Deferred: costs as much to load as the whole of a status in which nothing moved.
     from gitdata.commands.status_full import full_status

@@ -6,12 +6,11 @@ and the hooks, can tell that nothing moved.
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 
 from gitdata.commands.status import ahead_line, clean_text
-from gitdata.commands.terminal import print_json, printable
+from gitdata.commands.terminal import print_json, print_lines, print_text
 from gitdata.data.compare import Difference, differences
 from gitdata.data.repository import Repository
 from gitdata.data.workspace import Seen, Workspace
@@ -100,9 +99,9 @@ def _show(rows: list[Row], ahead: int | None) -> None:
     if lines:
         if ahead:
             lines.append(ahead_line(ahead))
-        sys.stdout.write(printable("\n".join(lines)) + "\n")
+        print_lines(lines)
     else:
-        sys.stdout.write(clean_text(len(rows), ahead))
+        print_text(clean_text(len(rows), ahead))
 
 
 def _lines(row: Row) -> list[str]:

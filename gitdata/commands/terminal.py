@@ -1,17 +1,78 @@
-"""What commands print with: tables, JSON, sizes, durations. Results go to stdout, progress and remarks to stderr."""
+"""What commands print with: lines, tables, JSON, sizes, durations. Results go to stdout, remarks to stderr.
+
+The one place where text goes to a terminal (the linter refuses ``print`` and ``sys.stdout`` elsewhere): a line is one
+line, whatever names are in it, and what a stream's encoding lacks is spelled out.
+"""
 
 from __future__ import annotations
 
-import json
+import io
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from gitdata.text import printable
+
+__all__ = ["printable"]
+
+
+def prepare_streams() -> None:
+    """Make stdout and stderr take any line; called once, before anything else opens a file.
+
+    A letter that one cannot encode (an old locale, ``PYTHONIOENCODING=ascii``) is spelled out. One that is closed is
+    opened on nothing, as git does: else the next file that is opened would be it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            os.dup2(descriptor, number)  # inheritable, even where it is the same
+            os.set_inheritable(number, True)
+            if descriptor != number:
+                os.close(descriptor)
+            raw = io.FileIO(number, "r+", closefd=False)
+            setattr(sys, name, io.TextIOWrapper(io.BufferedRWPair(raw, raw), encoding="utf-8"))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def print_line(text: str = "") -> None:
+    """One line of the result."""
+    sys.stdout.write(printable(text) + "\n")
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Several lines of the result."""
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
+
+
+def print_now(text: str) -> None:
+    """A line that is seen at once: the next may take minutes."""
+    print_line(text)
+    sys.stdout.flush()
+
+
+def print_text(text: str) -> None:
+    """A text of lines: ours, or what a command of a stage said."""
+    sys.stdout.write(printable(text, keep="\n\t"))
+    sys.stdout.flush()
+
+
+def print_bytes(pieces: Iterable[bytes]) -> None:
+    """The bytes of a file, as they are."""
+    for piece in pieces:
+        sys.stdout.buffer.write(piece)
+
 
 def print_json(value: Any) -> None:
     """One JSON document, keys sorted: the whole of stdout under ``--json``."""
-    sys.stdout.write(json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n")
+    # Deferred: costs a millisecond of each start, and most commands print none.
+    import json
+
+    # A stream of another encoding gets ASCII, which is UTF-8 too.
+    ascii_alone = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    sys.stdout.write(json.dumps(value, sort_keys=True, indent=2, ensure_ascii=ascii_alone) + "\n")
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], colours: Mapping[str, str] | None = None) -> None:
@@ -28,14 +89,23 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], colours: M
         sys.stdout.write("  ".join(painted).rstrip() + "\n")
 
 
+def print_state(state: str, code: str, text: str) -> None:
+    """A line that begins with a state in the ANSI colour ``code``, at once."""
+    sys.stdout.write(f"{colour(state, code)}{printable(text)}\n")
+    sys.stdout.flush()
+
+
 def say(text: str) -> None:
-    """A remark for a person, on stderr."""
+    """A remark for a person, one line on stderr."""
     sys.stderr.write(printable(text) + "\n")
 
 
-def printable(text: str) -> str:
-    """``text`` without what could drive a terminal: names and logs come from anybody."""
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+def print_entry(stamp: str, text: str) -> None:
+    """An entry of a log on stderr; the further lines of a text are set in: none of them looks like an entry."""
+    first, *others = text.rstrip("\n").split("\n")
+    lines = [f"{stamp} {printable(first)}\n", *(f"{' ' * len(stamp)} {printable(line)}\n" for line in others)]
+    sys.stderr.write("".join(lines))
+    sys.stderr.flush()
 
 
 def colour(text: str, code: str, *, stream: Any = None) -> str:

@@ -11,7 +11,7 @@ import sys
 
 from gitdata.backends.kube import Cluster, Kube
 from gitdata.commands.places import add_places, places_of
-from gitdata.commands.terminal import printable
+from gitdata.commands.terminal import print_line, print_lines, print_now, print_text
 from gitdata.errors import BusyError, UsageError
 from gitdata.executors.kubernetes_apply import gone, halt, jobs, made, remove, stopped, title
 
@@ -31,13 +31,13 @@ def run(args: argparse.Namespace) -> int:
     found = made(kube, places)
     objects = [o for o in found.objects if o["kind"] != "Namespace" or not args.keep_namespaces]
     if not objects:
-        print(f"nothing of gitdata is in this cluster (system {places.system})")
+        print_line(f"nothing of gitdata is in this cluster (system {places.system})")
         return 0
     if not args.yes:
         _ask([title(o) for o in objects])
 
     def tell(text: str) -> None:
-        print(printable(text))
+        print_now(text)
 
     halt(kube, found)  # it goes after its jobs: it says which are its own, to whoever has to begin again
     stopped(kube, places, args.timeout)
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 def _ask(titles: list[str]) -> None:
     if not sys.stdin.isatty():
         raise UsageError("this deletes objects of a cluster", hint="say --yes")
-    print(printable("\n".join(titles)))
-    print("delete all of these? [y/N] ", end="", flush=True)
+    print_lines(titles)
+    print_text("delete all of these? [y/N] ")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):  # nothing at all, too
         raise UsageError("nothing was deleted")

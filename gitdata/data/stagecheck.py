@@ -31,5 +31,5 @@ def staged_problems(space: Workspace) -> tuple[list[str], list[str]]:
             default_branch=default_branch(space.git) or None,
         )
     except InvalidInputError as error:
-        return error.message.splitlines(), []
+        return list(error.problems), []
     return [], [text for one in stages for text in one.warnings]

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gitdata.backends.kube import Kube, KubeError, Object
+from gitdata.text import printable
 
 _SECONDS = 60.0
 
 
 def to_stderr(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{printable(text)}\n")
 
 
 class Nodes:

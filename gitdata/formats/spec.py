@@ -95,4 +95,4 @@ def _read(data: bytes, file: str, default_branch: str | None) -> list[Spec]:
 
 def _raise(problems: list[str]) -> None:
     if problems:
-        raise InvalidInputError("\n".join(dict.fromkeys(problems)))
+        raise InvalidInputError(list(dict.fromkeys(problems)))

@@ -1,0 +1,38 @@
+"""Names and foreign words in what a person reads: shown whole, on one line, and never able to drive a terminal.
+
+Called wherever a message is made or printed. Names come from anybody: one with a newline must not look like a line of
+ours, one with an escape sequence or a bidi override must not change how the rest is shown.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+
+def printable(text: str, keep: str = "") -> str:
+    """``text`` with control and format characters spelled out: ``\\n``, ``\\x1b``, ``\\u202e``; those of ``keep`` stay.
+
+    Bytes of a name that are not UTF-8 are shown as they are on the disk: ``\\xff``.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else _spelled(c) for c in text)
+
+
+def quoted(path: str) -> str:
+    """A path as one word of a shell, for a command that a person may copy; never taken for an option."""
+    path = f"./{path}" if path.startswith("-") else path
+    if path.isprintable():
+        return shlex.quote(path)
+    return "$'" + "".join(_in_quotes(c) for c in path) + "'"
+
+
+def _spelled(char: str) -> str:
+    code = ord(char)
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else char.encode("unicode_escape").decode()
+
+
+def _in_quotes(char: str) -> str:
+    if char.isprintable():
+        return f"\\{char}" if char in "\\'" else char
+    return "".join(f"\\x{byte:02x}" for byte in char.encode(errors="surrogateescape"))
