@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from gitdata.errors import InvalidInputError
+from gitdata.errors import InvalidInputError, RemoteError
 
 
 class OtherKindError(InvalidInputError):
     """A remote of a kind, or with an option, that DVC knows and gitdata does not: its transfer is DVC's."""
+
+
+class NotListedError(RemoteError):
+    """A remote whose objects can be asked for one by one only."""
 
 
 @dataclass(frozen=True, slots=True)

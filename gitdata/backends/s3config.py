@@ -126,7 +126,9 @@ def _check_endpoint(url: str, endpoint: str) -> None:
 def _check_options(url: str, options: Mapping[str, str]) -> None:
     for key in ("version_aware", "worktree"):
         if key in options and _flag(url, options, key, default=False):
-            raise OtherKindError(f"{url}: {key} remotes are not supported", hint=f"remove {key} from the remote")
+            raise OtherKindError(
+                f"{url}: {key} remotes are not supported", hint="use `dvc push` and `dvc pull` with it"
+            )
     unknown = sorted(options.keys() - _KNOWN)
     strange = [key for key in unknown if key not in _DVC_ONLY]
     if strange:

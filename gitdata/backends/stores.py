@@ -42,10 +42,16 @@ def open_store(url: str, options: Mapping[str, str] = _NO_OPTIONS, *, patience: 
     path = Path(place.path)
     if not path.is_absolute():
         raise InvalidInputError(f"{url!r}: a remote in a folder needs an absolute path")
-    for key in ("version_aware", "worktree"):
-        if options.get(key, "false").lower() == "true":
-            raise OtherKindError(f"{url}: {key} remotes are not supported", hint=f"remove {key} from the remote")
+    if is_versioned(options):
+        raise OtherKindError(
+            f"{url}: version_aware and worktree remotes are not supported", hint="use `dvc push` and `dvc pull` with it"
+        )
     unknown = sorted(options.keys() - _LOCAL_OPTIONS - {"version_aware", "worktree"})
     if unknown:
         raise InvalidInputError(f"{url}: a remote in a folder has no option {unknown[0]!r}")
     return LocalStore(path, url, shared=options.get("shared", "").lower() == "group")
+
+
+def is_versioned(options: Mapping[str, str]) -> bool:
+    """Whether DVC keeps no objects there but the files themselves, under their own names."""
+    return any(options.get(key, "false").lower() == "true" for key in ("version_aware", "worktree"))

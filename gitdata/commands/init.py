@@ -11,7 +11,7 @@ import argparse
 from gitdata.commands.terminal import print_line, say
 from gitdata.data.hooks import install
 from gitdata.data.repository import Repository
-from gitdata.data.setup import REMOTE, add_remote, check_remote, make_folder
+from gitdata.data.setup import REMOTE, about_remote, add_remote, check_remote, make_folder
 from gitdata.data.workspace import Workspace
 from gitdata.errors import ConflictError, UsageError
 
@@ -49,7 +49,10 @@ def run(args: argparse.Namespace) -> int:
         print_line(f"{repo.root}: wrote and staged {', '.join(dict.fromkeys(files))}")
     if not args.no_hooks:
         _hooks(repo)
-    _remember(Repository.open(repo.root))
+    ready = Repository.open(repo.root)
+    _remember(ready)
+    if note := about_remote(ready):
+        say(note)
     if not files:
         say("nothing was missing")
     return 0

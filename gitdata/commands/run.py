@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     repository = Repository.open()
     add_changed(Workspace(repository))  # a run is of content: what changed gets its pointer first
     commit = snapshot(repository)
-    site = workshop(repository, args.remote, args.jobs, read_settings(args.config).secrets)
+    site = workshop(repository, args.remote, commit, args.jobs, read_settings(args.config).secrets)
     branch = branch_of(repository, None)
     asked = replace(wish(repository.git, commit, branch), only=frozenset(args.stages))
     driver = Driver(site, say=say, clock=now_ms)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 
+from gitdata.backends.beside import BesideStore
 from gitdata.backends.git import Git
 from gitdata.backends.layered import LayeredStore
 from gitdata.backends.machine import cache_home
@@ -17,6 +19,7 @@ from gitdata.commands.sites import cache_store, local_zone
 from gitdata.controller.facts import Wish
 from gitdata.controller.pinned import nearest_output, published_environments
 from gitdata.controller.site import Site
+from gitdata.controller.sources import Tree
 from gitdata.controller.visit import output_tips
 from gitdata.controller.wishes import make_wish
 from gitdata.data.repository import Repository
@@ -35,10 +38,11 @@ def wish(git: Git, revision: str, branch: str) -> Wish:
 def workshop(
     repository: Repository,
     remote: str | None,
+    commit: str,
     cores: int | None = None,
     secrets: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> Site:
-    """A site that writes to the cache only and reads the remote's results too, if there is a remote."""
+    """A site for a commit: it writes to the cache only and reads from the remotes too, if there are any."""
     executor = LocalExecutor(
         cache_store(repository).url,
         cores=cores,
@@ -46,7 +50,7 @@ def workshop(
         secrets=secrets,
         container_options=container_options(repository.git),
     )
-    return _site(repository, remote, executor)
+    return _site(repository, remote, commit, executor)
 
 
 def lookout(repository: Repository, remote: str | None, asked: Wish) -> Site:
@@ -59,12 +63,12 @@ def lookout(repository: Repository, remote: str | None, asked: Wish) -> Site:
         container_options=container_options(git),
         published=published_environments(git, output),
     )
-    return _site(repository, remote, executor)
+    return _site(repository, remote, asked.commit, executor)
 
 
-def _site(repository: Repository, remote: str | None, executor: LocalExecutor) -> Site:
+def _site(repository: Repository, remote: str | None, commit: str, executor: LocalExecutor) -> Site:
     upper = cache_store(repository)
-    lower = _remote_or_none(repository, remote)
+    lower = _remote_or_none(repository, remote, commit)
 
     def bring(oids: Iterable[str]) -> None:
         if lower is not None:
@@ -90,8 +94,10 @@ def container_options(git: Git) -> list[str]:
         raise InvalidInputError(f"git config gitdata.containerOptions: {error}: {text}") from error
 
 
-def _remote_or_none(repository: Repository, name: str | None) -> ObjectStore | None:
-    """The remote, or None where the repository has none and none was asked for."""
+def _remote_or_none(repository: Repository, name: str | None, commit: str) -> ObjectStore | None:
+    """The remote, and beside it those that the commit's pointers name; None where none is set or asked for."""
     if name is None and not repository.config.get("core", {}).get("remote"):
         return None
-    return repository.remote(name)
+    named = sorted({one.remote for one in Tree(repository.git, commit).outputs.values() if one.remote})
+    first = repository.remote(name)
+    return BesideStore(first, [partial(repository.remote, one) for one in named]) if named else first

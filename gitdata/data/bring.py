@@ -72,7 +72,7 @@ def _bring_all(space: Workspace, todo: list[tuple[Tracked, Held | None]], progre
         sweep(folder)
     for one, held in todo:
         try:
-            ensure_cached(space, [one.out.oid], progress)
+            ensure_cached(space, [one.out.oid], progress, one.remote)
             mark_bringing(space.folder, one.path, held.oid if held else None, one.out.oid)
             _write(space, one, held)
         except (MissingDataError, InvalidInputError) as error:
@@ -103,15 +103,15 @@ def _half_brought(space: Workspace, one: Tracked, held: Held | None) -> bool:
     return all((entry.path, entry.oid) in ours for entry in held.listing)
 
 
-def ensure_cached(space: Workspace, oids: Iterable[str], progress: Progress | None = None) -> None:
-    """Fetch what the cache lacks; members of directories too."""
+def ensure_cached(space: Workspace, oids: Iterable[str], progress: Progress | None = None, remote: str = "") -> None:
+    """Fetch what the cache lacks; members of directories too. remote: the outputs' own one, "" for the default."""
     cache = space.repo.cache
     lacking = set()
     for oid in oids:
         if not cache.has(oid) or (oid.endswith(".dir") and any(not cache.has(e.oid) for e in cache.listing(oid))):
             lacking.add(oid)
     if lacking:
-        pull_objects(space.repo.remote(), cache, lacking, progress)
+        pull_objects(space.repo.remote(remote), cache, lacking, progress)
 
 
 def _write(space: Workspace, one: Tracked, held: Held | None) -> None:

@@ -29,4 +29,5 @@ def bring_output(repository: Repository, stage: str, oid: str, listing: Listing)
     old = repository.cache.listing(made[stage]) if dest.exists() and made[stage] != oid else None
     if not dest.exists() or old is not None:
         write_listing(listing, repository.cache.stream, dest, old=old)
+    state.parent.mkdir(parents=True, exist_ok=True)
     write_whole(state, json.dumps({**made, stage: oid}, sort_keys=True).encode())

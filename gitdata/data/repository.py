@@ -14,8 +14,8 @@ from functools import cached_property
 from pathlib import Path
 
 from gitdata.backends.git import Git
-from gitdata.backends.objects import ObjectStore
-from gitdata.backends.stores import open_store
+from gitdata.backends.objects import ObjectStore, OtherKindError
+from gitdata.backends.stores import is_versioned, open_store
 from gitdata.data.cache import Cache
 from gitdata.data.dvcsettings import load_config
 from gitdata.data.lock import dvc_lock
@@ -89,8 +89,17 @@ class Repository:
         return known[wanted]
 
     def remote(self, name: str | None = None) -> ObjectStore:
+        """The data remote of that name, or the default one. Raises OtherKindError where DVC alone keeps data there."""
         config = self.remote_config(name)
-        return open_store(config.url, config.options)
+        try:
+            return open_store(config.url, config.options)
+        except OtherKindError:
+            if is_versioned(config.options):
+                raise
+        # Deferred: DVC costs most of a second to import.
+        from gitdata.backends.dvcstore import DvcStore
+
+        return DvcStore(self.root, config.name, config.url)
 
     # ----------------------------------------------------------------------------------------------------- pointers
 

@@ -132,3 +132,24 @@ def _write_secret(repo: Repository, name: str, secret: Mapping[str, str]) -> Non
         text = set_option(text, f"remote.{name}", key, value)
     write_whole(file, text.encode())
     file.chmod(0o600)
+
+
+def about_remote(repo: Repository) -> str:
+    """What a person must know of the default data remote: "" where gitdata itself reaches it, or none is set."""
+    if not repo.config.get("core", {}).get("remote"):
+        return ""
+    config = repo.remote_config()
+    try:
+        open_store(config.url, config.options)
+        return ""
+    except OtherKindError:
+        pass
+    try:
+        repo.remote()
+    except OtherKindError as error:
+        return (
+            f"the data remote {config.name} is left to DVC: `dvc push` sends its data and `dvc pull` brings it,"
+            f" git pushes are not held back ({error.message})"
+        )
+    kind = parse_remote_url(config.url).kind
+    return f"the data remote {config.name} ({kind}) is reached through DVC; push, pull and the hooks do so themselves"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TypeAlias, TypeVar
 
-from gitdata.backends.objects import ObjectStore
+from gitdata.backends.objects import NotListedError, ObjectStore
 from gitdata.data.cache import Cache
 from gitdata.data.hashing import Digest, hash_bytes
 from gitdata.errors import MissingDataError
@@ -51,13 +51,16 @@ def object_sizes(store: ObjectStore, oids: set[str]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     if len(oids) >= LIST_FROM:
         keys = {object_key(oid): oid for oid in oids}
-        for number, info in enumerate(store.list("files/md5/")):
-            if info.key in keys:
-                sizes[keys[info.key]] = info.size
-            if number >= LIST_MOST * len(oids):
-                break
-        else:
-            return sizes
+        try:
+            for number, info in enumerate(store.list("files/md5/")):
+                if info.key in keys:
+                    sizes[keys[info.key]] = info.size
+                if number >= LIST_MOST * len(oids):
+                    break
+            else:
+                return sizes
+        except NotListedError:
+            pass  # then each is asked for
     rest = sorted(oids - sizes.keys())
     found = zip(rest, _each(rest, lambda oid: store.head(object_key(oid))), strict=True)
     return sizes | {oid: info.size for oid, info in found if info is not None}
@@ -95,9 +98,9 @@ def push_objects(
 
 
 def _is_there(cache: Cache, there: dict[str, int], oid: str) -> bool:
-    """An object of another size than ours is not the object."""
+    """An object of another size than ours is not the object; -1: the server did not say it."""
     size = cache.size(oid)
-    return oid in there and (size is None or size == there[oid])
+    return oid in there and (size is None or there[oid] in (size, -1))
 
 
 def _listing(store: ObjectStore, cache: Cache, oid: str) -> Listing:

@@ -78,8 +78,8 @@ class View:
         if not out.is_dir:
             return (Entry(out.path.rpartition("/")[2], out.oid, out.size, out.exec),)
         if out.oid not in self._listings:
-            cache = self.repo.cache
-            found = cache.listing(out.oid) if cache.has(out.oid) else read_listing(self.repo.remote(), out.oid)
+            cache, here = self.repo.cache, self.repo.cache.has(out.oid)
+            found = cache.listing(out.oid) if here else read_listing(self.repo.remote(output.remote), out.oid)
             self._listings[out.oid] = tuple(Entry(e.path, e.oid, cache.size(e.oid)) for e in found)
         return self._listings[out.oid]
 
@@ -196,9 +196,13 @@ class View:
                 oid = hash_bytes(blobs[node.oid]).md5
                 texts[oid] = blobs[node.oid]
             entries.append(Entry(names[node.path], oid, node.size, exec=node.exec))
-        lacking = {e.oid for e in entries if e.oid not in texts and not self.repo.cache.has(e.oid)}
-        if lacking:
-            pull_objects(self.repo.remote(), self.repo.cache, lacking, progress)
+        lacking: dict[str, set[str]] = {}
+        for node in nodes:
+            if node.kind == "data" and not self.repo.cache.has(node.oid):
+                output = self.containing(node.path)
+                lacking.setdefault(output.remote if output else "", set()).add(node.oid)
+        for remote, oids in lacking.items():
+            pull_objects(self.repo.remote(remote), self.repo.cache, oids, progress)
         return Contents(tuple(entries), texts, not single, tuple(dict.fromkeys(left_out.values())))
 
     def _left_out(self, path: str) -> dict[str, str]:
