@@ -25,6 +25,7 @@ from gitdata.backends.git import Git
 from gitdata.backends.images import export_tree, folder_tree
 from gitdata.backends.processes import Processes
 from gitdata.backends.registry import Logins, Registries, api_of, parse_reference, resolve
+from gitdata.backends.variables import of_builder
 from gitdata.errors import GitdataError, InvalidInputError, MachineError, RemoteError
 
 BUILDERS = ("buildah", "podman", "docker")
@@ -33,10 +34,6 @@ _PROBE = {"buildah": ("info",), "podman": ("info",), "docker": ("version", "--fo
 _PROBE_SECONDS = 60.0
 _KEPT_LOGS = 100
 _SAID_LINES, _TOLD_LINES = 8, 20  # in the message; in the controller's log
-_PASSED = re.compile(
-    r"(BUILDAH|BUILDKIT|BUILDX|CONTAINERS?|DOCKER|REGISTRY|SSL_CERT|STORAGE|XDG)_.*|PATH|HOME|TMPDIR|USER|LOGNAME|LANG"
-    r"|LC_ALL|DBUS_SESSION_BUS_ADDRESS|(https?|ftp|no|all)_proxy|(HTTPS?|FTP|NO|ALL)_PROXY"
-)
 _NETWORK = re.compile(
     r"connection (?:refused|reset|timed out)|no such host|i/o timeout|read timed out|timeout exceeded"
     r"|network is unreachable|temporary failure (?:in name resolution|resolving)|newconnectionerror|tls handshake"
@@ -282,5 +279,4 @@ def _last(lines: Sequence[str]) -> str:
 
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in given.items() if _PASSED.fullmatch(name)}
-    return {**kept, "BUILDKIT_PROGRESS": "plain", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+    return {**of_builder(given), "BUILDKIT_PROGRESS": "plain", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}

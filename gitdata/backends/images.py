@@ -22,7 +22,7 @@ from gitdata.backends.git import Git
 from gitdata.backends.git_records import TreeEntry
 from gitdata.backends.local import sync_folder
 from gitdata.backends.processes import Processes
-from gitdata.backends.venvs import build_venv, requirements_key
+from gitdata.backends.venvs import Enclosure, build_venv, requirements_key
 from gitdata.errors import InvalidInputError, MachineError
 from gitdata.formats.dvc import check_relpath
 from gitdata.formats.lfs import LFS_BYTES, refuse_lfs
@@ -74,9 +74,17 @@ def refuse_lfs_in(git: Git, tree: str, folder: str) -> None:
         refuse_lfs(text, f"{folder}/{names[sha]}")
 
 
-def prepare(git: Git, commit: str, path: str, cache_home: Path, programs: Processes | None = None) -> FolderImage:
-    """Code and virtual environment, made now or earlier by anybody. programs: runs what installs; closing it ends this.
+def prepare(
+    git: Git,
+    commit: str,
+    path: str,
+    cache_home: Path,
+    programs: Processes | None = None,
+    enclose: Enclosure = lambda kept: (),
+) -> FolderImage:
+    """Code and virtual environment, made now or earlier by anybody.
 
+    programs: runs what installs; closing it ends this. enclose: as ``build_venv`` has it.
     Raises InvalidInputError (the folder or its requirements), RemoteError (transient: the package index could
     not be reached), MachineError (disk; transient: what installs was ended), BusyError (closed while another installs).
     """
@@ -86,7 +94,7 @@ def prepare(git: Git, commit: str, path: str, cache_home: Path, programs: Proces
     try:
         code = export_tree(git, tree, path, cache_home / "images" / sha256(name.encode()))
         required = git.file(tree, REQUIREMENTS, most=_MOST_REQUIRED)
-        venv = None if required is None else _venv(required, tree, code, cache_home / "venvs", path, programs)
+        venv = None if required is None else _venv(required, tree, code, cache_home / "venvs", path, programs, enclose)
     except OSError as error:
         raise MachineError(f"image {path}: cannot be prepared in {cache_home}: {error}") from error
     return FolderImage(name, code, venv)
@@ -154,7 +162,9 @@ def _write(target: Path, data: bytes, mode: int) -> None:
         os.fsync(descriptor)
 
 
-def _venv(required: bytes, tree: str, code: Path, home: Path, path: str, programs: Processes) -> Path:
+def _venv(
+    required: bytes, tree: str, code: Path, home: Path, path: str, programs: Processes, enclose: Enclosure
+) -> Path:
     """The virtual environment of these requirements, shared by all images that have the same.
 
     It cannot be built elsewhere and renamed, because its scripts name their interpreter by its full path: a file
@@ -165,7 +175,7 @@ def _venv(required: bytes, tree: str, code: Path, home: Path, path: str, program
         if not (place / _DONE).exists():
             if place.exists():
                 shutil.rmtree(place)
-            build_venv(place, code, f"image {path}", programs, lock)
+            build_venv(place, code, f"image {path}", programs, lock, enclose)
             os.sync()  # tens of thousands of files: one by one would take longer
             (place / _DONE).touch()
     return place

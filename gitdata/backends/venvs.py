@@ -10,10 +10,11 @@ import configparser
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gitdata.backends.processes import Processes
+from gitdata.backends.variables import of_installer
 from gitdata.errors import InvalidInputError, MachineError, RemoteError
 from gitdata.identity import canonical, sha256
 
@@ -27,6 +28,14 @@ _SETTINGS = {
     "constraint": "UV_CONSTRAINT",
     "cert": "SSL_CERT_FILE",
 }
+# Variables that may name files and folders, which what installs must see wherever they lie.
+_FILES = (
+    "UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_CONSTRAINT",
+    "UV_CACHE_DIR", "UV_CONFIG_FILE", "UV_OVERRIDE", "PIP_CACHE_DIR", "PIP_CONFIG_FILE", "NETRC", "SSL_CERT_FILE",
+    "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "TMPDIR", "CARGO_HOME", "RUSTUP_HOME", "CUDA_HOME",
+    "CUDA_PATH",
+)  # fmt: skip
+Enclosure = Callable[[Sequence[Path]], Sequence[str]]
 _SECONDS = 3600.0  # for each of the programs
 _OLDER_NAMES = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}
 # They name another environment than the one being built, or change what Python imports.
@@ -61,18 +70,22 @@ def requirements_key(required: bytes, tree: str) -> str:
     return sha256(canonical(["venv", 1, sha256(required), where, sys.version, str(base_python()), sys.platform]))
 
 
-def build_venv(place: Path, code: Path, what: str, programs: Processes, lock: int) -> None:
+def build_venv(
+    place: Path, code: Path, what: str, programs: Processes, lock: int, enclose: Enclosure = lambda kept: ()
+) -> None:
     """Make ``place`` and install ``code``'s requirements.
 
-    lock: a descriptor that what installs keeps open. Raises InvalidInputError, RemoteError or MachineError.
+    lock: a descriptor that what installs keeps open. enclose: the words before a command that keep what requirements
+    run from this machine's keys. Raises InvalidInputError, RemoteError or MachineError.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     env = _environment(os.environ)
+    uv = _uv()
+    apart = enclose((place, code, *_needed(uv, env)))
 
     def run(*command: str) -> str:
-        return _run(command, code, env, what, programs, lock)
+        return _run(apart, command, code, env, what, programs, lock)
 
-    uv = _uv()
     if uv:
         problem = run(uv, "venv", "--quiet", "--clear", "--python", str(base_python()), str(place))
         # Compiled now: while stages run, the environment is read-only and each datum would compile it again.
@@ -88,6 +101,21 @@ def build_venv(place: Path, code: Path, what: str, programs: Processes, lock: in
         )
 
 
+def _needed(uv: str, env: Mapping[str, str]) -> Iterator[Path]:
+    """What an installer reads and writes of a person's files: its program, its cache, its settings and logins."""
+    home, config, cache = (Path(env.get(name) or "/") for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"))
+    yield from (base_python().parent.parent, *([Path(uv)] if uv else ()))
+    yield from (home / ".netrc", home / ".pip", home / ".cargo", home / ".rustup", home / ".local/share/uv")
+    for name in ("uv", "pip"):
+        yield from (home / ".config" / name, config / name, home / ".cache" / name, cache / name)
+    for name in _FILES:
+        for word in re.split(r"[\s,]+", env.get(name, "")):
+            path = word.partition("=")[2] if "=" in word and "://" in word else word
+            path = path.removeprefix("file://")
+            if path.startswith("/"):
+                yield Path(path)
+
+
 def _uv() -> str:
     """uv's program, "" where there is none that may be started."""
     try:
@@ -100,9 +128,17 @@ def _uv() -> str:
     return program if os.access(program, os.X_OK) else ""
 
 
-def _run(command: Sequence[str], cwd: Path, env: Mapping[str, str], what: str, programs: Processes, lock: int) -> str:
+def _run(
+    apart: Sequence[str],
+    command: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    what: str,
+    programs: Processes,
+    lock: int,
+) -> str:
     """Why a program failed in its own words, "" if it did not. Raises RemoteError and MachineError for what passes."""
-    code, said = programs.run(command, env, None, _SECONDS, cwd=cwd, umask=0o022, pass_fds=(lock,))
+    code, said = programs.run((*apart, *command), env, None, _SECONDS, cwd=cwd, umask=0o022, pass_fds=(lock,))
     if code == 0:
         return ""
     said = said.strip()[-4000:]
@@ -122,8 +158,8 @@ def _run(command: Sequence[str], cwd: Path, env: Mapping[str, str], what: str, p
 
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with pip's settings as uv's, unless uv has its own."""
-    env = {name: value for name, value in given.items() if name not in _MISLEADING}
+    """What an installer gets of this process's variables, with pip's settings as uv's, unless uv has its own."""
+    env = {name: value for name, value in of_installer(given).items() if name not in _MISLEADING}
     for setting, value in _pip_settings(given).items():
         name = _SETTINGS[setting]
         if name in env or _OLDER_NAMES.get(name, name) in env:

@@ -53,8 +53,11 @@ def run(args: argparse.Namespace) -> int:
     remote = args.remote if "://" in args.remote else str(Path(place.path).resolve())
     store = open_store(remote, settings.remote)
     git, lock = open_clone(cache, origin)
-    cluster = {"kubeconfig": args.kubeconfig, "context": args.context}
-    with lock, open_executor(settings, remote, cache, origin=origin, say=say, **cluster) as executor:
+    where = {"kubeconfig": args.kubeconfig, "context": args.context, "config": args.config}
+    with (
+        lock,
+        open_executor(settings, remote, cache, origin=origin, say=say, **where) as executor,
+    ):
         site = Site(git=git, store=store, executor=executor, origin=origin)
         controller = Controller(site, settings.controller, mailer=open_mailer(settings.mail), say=say)
         say(f"watching {site.repository}, data in {site.owner[0]}")

@@ -33,8 +33,11 @@ def open_executor(
     say: Callable[[str], None],
     kubeconfig: str = "",
     context: str = "",
+    config: Path | None = None,
 ) -> Iterator[Executor]:
     """The executor that ``[executor]`` names. remote: URL of the store, origin: of the git repository.
+
+    config: the file of the settings, which no stage may read.
 
     Raises InvalidInputError, MachineError.
     """
@@ -52,9 +55,17 @@ def open_executor(
         flush_seconds=settings.controller.flush_seconds,
         secrets=settings.secrets,
         container_options=settings.executor.container_options,
+        private=_private(settings, origin, config),
     )
     with closing(executor):
         yield executor
+
+
+def _private(settings: Settings, origin: str, config: Path | None) -> list[str | Path]:
+    """Files and folders of a controller's own."""
+    folder = origin.removeprefix("file://")
+    named = (config, settings.mail.key_file, settings.images.logins, *settings.secret_files)
+    return [place for place in (*named, folder if folder.startswith("/") else None) if place]
 
 
 @contextmanager

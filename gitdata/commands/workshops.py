@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 
 from gitdata.backends.beside import BesideStore
@@ -49,6 +50,7 @@ def workshop(
         cache_home=cache_home(),
         secrets=secrets,
         container_options=container_options(repository.git),
+        private=(repository.root, Path(repository.git.text("rev-parse", "--path-format=absolute", "--git-common-dir"))),
     )
     return _site(repository, remote, commit, executor)
 

@@ -95,6 +95,7 @@ class Settings:
     """The whole file. remote: DVC's own keys of the data remote (endpointurl, region, profile, ...).
 
     secrets: name -> key -> value of what stages may name; the file says where each value is, never the value itself.
+    secret_files: those that it names for that.
     """
 
     controller: ControllerSettings = ControllerSettings()
@@ -105,6 +106,7 @@ class Settings:
     kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
     remote: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    secret_files: tuple[str, ...] = ()
 
 
 def read_settings(path: Path | None) -> Settings:
@@ -127,6 +129,9 @@ def read_settings(path: Path | None) -> Settings:
         kubernetes=_section(path, "kubernetes", KubernetesSettings, body.get("kubernetes", {}), _NOT_OF_THE_FILE),
         remote={key: _option(path, key, value) for key, value in body.get("remote", {}).items()},
         secrets={name: _secret(path, name, keys) for name, keys in body.get("secrets", {}).items()},
+        secret_files=tuple(
+            place["file"] for keys in body.get("secrets", {}).values() for place in keys.values() if "file" in place
+        ),
     )
 
 

@@ -14,7 +14,7 @@ import os
 import pwd
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -31,6 +31,7 @@ from gitdata.executors.local_job import LocalJob, Person, Place
 from gitdata.executors.local_references import References
 from gitdata.executors.scratch import sweep
 from gitdata.model import Environment, JobStatus, Stage
+from gitdata.worker.private import places
 from gitdata.worker.sandbox import ability
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -42,6 +43,7 @@ class LocalExecutor:
     """Runs jobs here. cores: how many datums at once over all jobs, None for as many as the machine has.
 
     secrets: name -> key -> value, what stages may name. container_options: for every ``run`` of podman or docker.
+    private: files and folders beside the user's own that commands must not see.
     moment: for how many seconds planning waits for what an image reference means, None: until it is known.
     """
 
@@ -58,6 +60,7 @@ class LocalExecutor:
         flush_seconds: float = 5,
         secrets: Mapping[str, Mapping[str, str]] = _NONE,
         container_options: Sequence[str] = (),
+        private: Iterable[str | Path] = (),
     ) -> None:
         count = cores or core_count()
         cache_home = cache_home.resolve()
@@ -65,7 +68,7 @@ class LocalExecutor:
             store=store_url,
             store_options=tuple(store_options.items()),
             cache_home=cache_home,
-            hidden=(str(cache_home), *_local_folder(store_url)),
+            hidden=places((cache_home, *_local_folder(store_url), *private)),
             cores=Cores(count),
             cores_count=count,
             flush_seconds=flush_seconds,

@@ -18,12 +18,14 @@ from gitdata.backends.containers import Engine
 from gitdata.backends.git import Git
 from gitdata.backends.images import prepare
 from gitdata.backends.processes import Processes
+from gitdata.backends.variables import of_store
 from gitdata.errors import GitdataError, InvalidInputError
 from gitdata.executors.base import Job, Progress
 from gitdata.executors.cores import Cores
 from gitdata.executors.scratch import Scratch
 from gitdata.executors.worker_process import WorkerProcess
 from gitdata.model import JobStatus
+from gitdata.worker.apart import enclosure
 from gitdata.worker.job import WorkerJob
 
 
@@ -148,7 +150,8 @@ class LocalJob:
         image = self.job.stage.transform.image
         if self._person.engine is not None:
             return _Prepared(image=self._person.engine.bring(image, self.job.environment.id, self._programs))
-        made = prepare(self._git, self.job.commit, image, self._place.cache_home, self._programs)
+        enclose = enclosure(self._place.hidden, user_namespace=self._person.user_namespace)
+        made = prepare(self._git, self.job.commit, image, self._place.cache_home, self._programs, enclose)
         return _Prepared(str(made.code), str(made.venv or ""))
 
     def _serve(self, number: int, image: _Prepared, scratch: Path) -> None:
@@ -196,6 +199,7 @@ class LocalJob:
             engine=person.engine.program if person.engine else "",
             image=image.image,
             engine_options=place.engine_options,
+            environment=tuple(of_store(os.environ).items()),
         )
         worker = WorkerProcess(told, lambda event: self._heard(number, event))
         with self._lock:

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
+from gitdata.backends.variables import bare
 from gitdata.errors import GitdataError
 from gitdata.worker.job import WorkerJob
 from gitdata.worker.sandbox import PYTHON
@@ -36,6 +37,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
+            env=bare(),  # it gets its own from the job
             start_new_session=True,  # Ctrl-C is for the controller, which then ends its workers
             umask=0o022,
         )

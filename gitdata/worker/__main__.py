@@ -30,6 +30,7 @@ def main() -> int:
     job = WorkerJob.parse(sys.stdin.buffer.readline())
     if os.getppid() != job.parent:
         return 1  # the parent died before we could ask to die with it
+    os.environ.update(job.environment)
     try:
         store = open_store(job.store, dict(job.store_options))
         plan = read_plan(store, job)

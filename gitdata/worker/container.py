@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from gitdata.backends.containers import Engine
+from gitdata.backends.variables import bare, of_builder
 from gitdata.errors import MachineError
 from gitdata.worker.box import Box, Exit
 from gitdata.worker.job import WorkerJob
@@ -46,6 +47,7 @@ class Container:
             stdin=subprocess.PIPE,
             pass_fds=[watched],
             start_new_session=True,
+            env={**bare(), **of_builder(os.environ)},
         )
         os.close(watched)
 
@@ -68,7 +70,13 @@ class Container:
         try:
             command = [*self._command(box, name), f"--env-file=/proc/self/fd/{secrets}", self._job.image, *box.argv]
             process = subprocess.Popen(
-                command, stdin=stdin, stdout=writing, stderr=writing, pass_fds=[secrets, self._alive], cwd="/"
+                command,
+                stdin=stdin,
+                stdout=writing,
+                stderr=writing,
+                pass_fds=[secrets, self._alive],
+                cwd="/",
+                env=of_builder(os.environ),
             )
         finally:
             for descriptor in (secrets, stdin, writing):

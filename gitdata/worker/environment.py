@@ -27,7 +27,8 @@ def binds(job: WorkerJob) -> tuple[tuple[str, str], ...]:
     if job.engine:
         return ()
     prefix = base_prefix()
-    wanted = [] if prefix.split("/")[1] in SYSTEM_FOLDERS else [prefix]
+    covered = any(Path(prefix).is_relative_to(place) for place in job.hidden)
+    wanted = [prefix] if covered or prefix.split("/")[1] not in SYSTEM_FOLDERS else []
     if job.venv:
         wanted.append(job.venv)
     return tuple((place, place) for place in wanted)

@@ -24,6 +24,7 @@ class WorkerJob:
     objects: the job's folder of shared objects. scratch: this worker's own folder. code, venv: of the image, or "".
     hidden: host paths that commands must not see. secrets: variable -> value. uid, gid: who runs the command.
     disk: bytes of the volume in which the folders lie, 0 if nobody limits it.
+    environment: the worker's variables, which come this way so that nothing beside a command was started with them.
     engine: the program that runs containers, with the local id of the image and further options; "" for the sandbox.
     """
 
@@ -47,6 +48,7 @@ class WorkerJob:
     image: str = ""
     engine_options: tuple[str, ...] = ()
     disk: int = 0
+    environment: tuple[tuple[str, str], ...] = ()
 
     def dump(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -56,8 +58,8 @@ class WorkerJob:
         raw = json.loads(data)
         for name in ("hidden", "engine_options"):
             raw[name] = tuple(raw[name])
-        for name in ("store_options", "secrets"):
-            raw[name] = tuple((first, second) for first, second in raw[name])
+        for name in ("store_options", "secrets", "environment"):
+            raw[name] = tuple((first, second) for first, second in raw.get(name, ()))
         return WorkerJob(**raw)
 
 

@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from gitdata.worker import root, syscalls
+from gitdata.worker import private, root, syscalls
 from gitdata.worker.box import Box, Exit
 
 _LENGTH = struct.Struct("!Q")
@@ -39,12 +39,13 @@ def main() -> int:
     syscalls.die_with_parent()
     if os.getppid() != int(sys.argv[2]):
         return 1
+    closed = private.unreadable()
     while True:
         request = receive(channel)
         if request is None:
             return 0
         body, descriptors = request
-        answer = _serve(Box.parse(body), descriptors[0])
+        answer = _serve(Box.parse(body), closed, descriptors[0])
         os.close(descriptors[0])
         send(channel, answer.dump())
 
@@ -69,12 +70,12 @@ def receive(channel: socket.socket) -> tuple[bytes, list[int]] | None:
     return bytes(body), descriptors
 
 
-def _serve(box: Box, output: int) -> Exit:
+def _serve(box: Box, closed: tuple[str, ...], output: int) -> Exit:
     reading, writing = os.pipe()
     launcher = os.getpid()
     child = os.fork()
     if child == 0:
-        os.write(writing, _keep(box, output, launcher).dump())
+        os.write(writing, _keep(box, closed, output, launcher).dump())
         os._exit(0)
     os.close(writing)
     answer = _read_all(reading)
@@ -87,7 +88,7 @@ def _read_all(descriptor: int) -> bytes:
         return file.read()
 
 
-def _keep(box: Box, output: int, launcher: int) -> Exit:
+def _keep(box: Box, closed: tuple[str, ...], output: int, launcher: int) -> Exit:
     """The keeper: make the namespaces, start init in them, hold the time limit, say how it ended."""
     syscalls.die_with_parent()
     if os.getppid() != launcher:
@@ -97,13 +98,14 @@ def _keep(box: Box, output: int, launcher: int) -> Exit:
     errors, report = os.pipe()
     alive, holder = os.pipe()
     try:
-        _namespaces(box)
+        syscalls.isolate(user_namespace=box.user_namespace)
+        syscalls.die_with_parent()  # forgotten with the change of user
         init = os.fork()
     except OSError as error:
         return Exit(error=error.strerror or str(error), setup=True)
     if init == 0:
         os.close(holder)
-        _init(box, (stdin, output), report, alive)
+        _init(box, closed, (stdin, output), report, alive)
     for descriptor in (stdin, output, report, alive):
         os.close(descriptor)
     problem = _read_all(errors).decode(errors="replace")
@@ -137,20 +139,6 @@ def _feed(data: bytes, output: int) -> int:
     return reading
 
 
-def _namespaces(box: Box) -> None:
-    uid, gid = os.geteuid(), os.getegid()
-    flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWIPC
-    syscalls.unshare(flags | (syscalls.CLONE_NEWUSER if box.user_namespace else 0))
-    if box.user_namespace:
-        for name, text in (
-            ("setgroups", "deny"),
-            ("uid_map", f"{uid} {uid} 1"),
-            ("gid_map", f"{gid} {gid} 1"),
-        ):
-            Path("/proc/self", name).write_text(text)
-    syscalls.die_with_parent()
-
-
 def _wait(init: int, timeout_ms: int) -> tuple[int, bool]:
     """The exit code of init, and whether it had to be killed for its time.
 
@@ -171,21 +159,22 @@ def _wait(init: int, timeout_ms: int) -> tuple[int, bool]:
             signal.sigtimedwait({signal.SIGCHLD}, left)
 
 
-def _init(box: Box, streams: tuple[int, int], report: int, alive: int) -> NoReturn:
+def _init(box: Box, closed: tuple[str, ...], streams: tuple[int, int], report: int, alive: int) -> NoReturn:
     """Process 1 of the namespace: build the root, start the command, reap until it ends."""
     syscalls.die_with_parent()
     if select.select([alive], [], [], 0)[0]:
         os._exit(1)  # the keeper was gone before we could ask to die with it
+    _close_all_but(*streams, report)
     try:
-        root.enter(box)
+        root.enter(box, closed)
+        syscalls.conceal(True)
         command = os.fork()
     except OSError as error:
         os.write(report, f"setup:{error.strerror or error}".encode(errors="replace"))
         os._exit(1)
     if command == 0:
         _command(box, streams, report)
-    for descriptor in (*streams, report, alive):
-        os.close(descriptor)
+    _close_all_but()
     syscalls.forbid_privileges()
     syscalls.drop_capabilities()
     while True:
@@ -195,15 +184,24 @@ def _init(box: Box, streams: tuple[int, int], report: int, alive: int) -> NoRetu
             os._exit(code if code >= 0 else 128 - code)
 
 
+def _close_all_but(*kept: int) -> None:
+    """Close every other file: the command can see process 1, which must lead to nothing of ours."""
+    start = 0
+    for descriptor in (*sorted(kept), max(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 4096)):
+        if start < descriptor:  # Python takes 0, 0 for all that there are
+            os.closerange(start, descriptor)
+        start = descriptor + 1
+
+
 def _command(box: Box, streams: tuple[int, int], report: int) -> NoReturn:
     """Become the user's command: no privileges, no open files but the three, nothing inherited."""
     doing, kind = "give up privileges", "setup"
     try:
+        syscalls.conceal(False)
         os.setsid()
         for descriptor, number in ((streams[0], 0), (streams[1], 1), (streams[1], 2)):
             os.dup2(descriptor, number)
-        os.closerange(3, report)
-        os.closerange(report + 1, max(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 4096))
+        _close_all_but(0, 1, 2, report)
         Path("/proc/self/oom_score_adj").write_text("500")  # memory runs out: before the worker
         syscalls.forbid_privileges()
         if box.uid is not None and not box.user_namespace:

@@ -8,6 +8,8 @@ cache. It must never write to the host outside the folders that the box names.
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from gitdata.worker import syscalls
@@ -18,11 +20,6 @@ SYSTEM_FOLDERS = (
 )  # fmt: skip
 # Root may write these without any capability.
 _KERNEL_SWITCHES = ("sys", "sysrq-trigger", "irq", "bus", "fs")
-# Root owns these and may read them without any capability; nobody else may anyway.
-_ROOTS_OWN = (
-    "/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers", "/etc/sudoers.d", "/etc/ssh",
-    "/etc/ssl/private", "/etc/gitdata",
-)  # fmt: skip
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {
     "fd": "/proc/self/fd",
@@ -34,8 +31,11 @@ _LINKS = {
 _QUIET = syscalls.MS_NOSUID | syscalls.MS_NODEV
 
 
-def enter(box: Box) -> None:
-    """Build the root of ``box`` and make it this process's. Needs a mount and a pid namespace of its own."""
+def enter(box: Box, closed: Iterable[str]) -> None:
+    """Build the root of ``box`` and make it this process's. Needs a mount and a pid namespace of its own.
+
+    closed: what must not be seen beside what the box hides.
+    """
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
     new = Path(box.scratch, "root")
     syscalls.mount("tmpfs", str(new), "tmpfs", _QUIET, "mode=0755,size=64m")
@@ -43,7 +43,8 @@ def enter(box: Box) -> None:
     _proc_and_dev(new)
     for source, target in (("tmp", "tmp"), ("vartmp", "var/tmp")):
         _bind(Path(box.scratch, source), new / target, writable=True)
-    _hide(new, box)
+    for name in (*closed, *box.hidden):
+        cover(new / name.lstrip("/"))
     _bind(Path(box.pfs), new / "pfs", writable=True)
     if box.code:
         _bind(Path(box.code), new / "code")
@@ -74,7 +75,7 @@ def _system(new: Path) -> None:
 def _proc_and_dev(new: Path) -> None:
     for name in ("proc", "dev", "dev/shm", "dev/pts", "var"):
         (new / name).mkdir()
-    syscalls.mount("proc", str(new / "proc"), "proc", _QUIET | syscalls.MS_NOEXEC)
+    mount_proc(str(new / "proc"))
     for name in _KERNEL_SWITCHES:
         if (new / "proc" / name).exists():
             _bind(new / "proc" / name, new / "proc" / name)
@@ -87,14 +88,21 @@ def _proc_and_dev(new: Path) -> None:
         (new / "dev" / name).symlink_to(target)
 
 
-def _hide(new: Path, box: Box) -> None:
-    """Cover what lies below a bound system folder and must not be seen (a cache in /opt, say)."""
-    for name in (*(_ROOTS_OWN if os.geteuid() == 0 else ()), *box.hidden):
-        place = new / name.lstrip("/")
-        if place.is_dir():
-            syscalls.mount("tmpfs", str(place), "tmpfs", _QUIET, "mode=0755,size=1m")
-        elif place.exists():
-            syscalls.mount("/dev/null", str(place), flags=syscalls.MS_BIND)
+def mount_proc(target: str) -> None:
+    """A view of the processes of this pid namespace, and of no other."""
+    syscalls.mount("proc", target, "proc", _QUIET | syscalls.MS_NOEXEC)
+
+
+def cover(place: Path) -> None:
+    """Put something empty over a file or folder, if it is there (a cache in /opt, say)."""
+    try:
+        mode = place.stat().st_mode
+    except OSError:
+        return  # nor can the command reach it
+    if stat.S_ISDIR(mode):
+        syscalls.mount("tmpfs", str(place), "tmpfs", _QUIET, "mode=0755,size=1m")
+    else:
+        syscalls.mount("/dev/null", str(place), flags=syscalls.MS_BIND)
 
 
 def _bind(source: Path, target: Path, *, writable: bool = False) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, Self
 
+from gitdata.backends.variables import bare
 from gitdata.errors import MachineError
 from gitdata.worker import launcher
 from gitdata.worker.box import Box, Exit
@@ -60,6 +61,7 @@ class Sandbox:
                 [*PYTHON, "gitdata.worker.launcher", str(number), str(os.getpid())],
                 pass_fds=[number],
                 stdin=subprocess.DEVNULL,
+                env=bare(),
             )
 
     def __enter__(self) -> Self:

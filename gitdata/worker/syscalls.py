@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
@@ -32,6 +33,7 @@ MS_RELATIME = 0x200000
 MNT_DETACH = 0x2
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
@@ -140,20 +142,42 @@ def die_with_parent() -> None:
         _prctl(_PR_SET_PDEATHSIG, 9)
 
 
-def forbid_privileges() -> None:
-    """Nothing that this process or its children execute gives them a privilege that they do not have."""
+def conceal(yes: bool) -> None:
+    """Whether this process is closed to others of its user: its memory, open files, variables, and debuggers."""
+    _prctl(_PR_SET_DUMPABLE, 0 if yes else 1)
+
+
+def isolate(*, user_namespace: bool) -> None:
+    """Give this process mounts and IPC of its own and its next child a pid namespace, where it keeps its user."""
+    uid, gid = os.geteuid(), os.getegid()
+    unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | (CLONE_NEWUSER if user_namespace else 0))
+    if user_namespace:
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+            Path("/proc/self", name).write_text(text)
+
+
+def forbid_privileges(kept: Collection[int] = ()) -> None:
+    """Nothing that this process or its children execute gives them a privilege that they do not have.
+
+    kept: capabilities that programs of root still get.
+    """
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     for capability in range(64):
+        if capability in kept:
+            continue
         if _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) != 0:
             break  # past the last one that this kernel knows (or none may be dropped: then there is none)
     _libc.prctl(_PR_CAP_AMBIENT, ctypes.c_ulong(_PR_CAP_AMBIENT_CLEAR_ALL), 0, 0, 0)
 
 
-def drop_capabilities() -> None:
-    """Give up every capability, for good after ``forbid_privileges``."""
+def drop_capabilities(kept: Collection[int] = ()) -> None:
+    """Give up every capability, for good after ``forbid_privileges``. kept: but these, below 32, where they are had."""
     header = _CapHeader(_CAPABILITY_VERSION_3, 0)
-    nothing = (_CapData * 2)()
-    _check(_libc.capset(ctypes.byref(header), ctypes.byref(nothing)), "capset")
+    had, left = (_CapData * 2)(), (_CapData * 2)()
+    _check(_libc.capget(ctypes.byref(header), ctypes.byref(had)), "capget")
+    mask = sum(1 << capability for capability in kept) & had[0].permitted
+    left[0].effective = left[0].permitted = mask
+    _check(_libc.capset(ctypes.byref(header), ctypes.byref(left)), "capset")
 
 
 def _prctl(option: int, value: int) -> None:

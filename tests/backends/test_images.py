@@ -195,7 +195,7 @@ def test_an_installer_that_is_killed_is_not_the_requirements_fault(repo: Repo, c
 
     def kill() -> None:
         wait_for(lambda: bool(running(begun)))
-        os.kill(int(begun.read_text().split()[1]), signal.SIGKILL)
+        os.kill(int(begun.read_text().split()[2]), signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
     thread.start()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from gitdata.backends.git import Git
@@ -51,7 +52,7 @@ def image_folders(repo: Repo) -> Git:
 
 
 def slow_package(begun: Path, go: Path) -> dict[str, str]:
-    """A package whose build writes its own and its installer's process id to ``begun`` and goes on when ``go`` exists.
+    """A package whose build writes which process it and its installer are to ``begun`` and goes on when ``go`` exists.
 
     Its files by name, with the requirements that name it. It needs no package index.
     """
@@ -59,7 +60,7 @@ def slow_package(begun: Path, go: Path) -> dict[str, str]:
 import os, pathlib, time, zipfile
 def build_wheel(folder, *_):
     new = pathlib.Path({str(begun)!r} + ".new")
-    new.write_text(f"{{os.getpid()}} {{os.getppid()}}")
+    new.write_text(f"{{os.readlink('/proc/self/ns/pid')}} {{os.getpid()}} {{os.getppid()}}")
     new.rename({str(begun)!r})
     while not os.path.exists({str(go)!r}):
         time.sleep(0.05)
@@ -79,9 +80,17 @@ def build_wheel(folder, *_):
 
 def running(begun: Path) -> list[int]:
     """Of the build of a slow package and its installer, those that run."""
-    pids = begun.read_text().split() if begun.exists() else []
-    stats = {int(pid): Path(f"/proc/{pid}/stat") for pid in pids}
-    return [pid for pid, stat in stats.items() if stat.exists() and ") Z" not in stat.read_text()]
+    space, *numbers = begun.read_text().split() if begun.exists() else [""]
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            status = dict(
+                line.split(":\t", 1) for line in (folder / "status").read_text().splitlines() if ":\t" in line
+            )
+            inside = status["NSpid"].split()[-1]  # what it is called where it runs
+            if inside in numbers and str((folder / "ns/pid").readlink()) == space and status["State"][0] != "Z":
+                found.append(int(folder.name))
+    return found
 
 
 def wait_for(so: Callable[[], bool], seconds: float = 60) -> None:
