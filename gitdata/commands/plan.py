@@ -38,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
         survey = Facts(site).survey(asked)
     if survey.error:
         raise InvalidInputError(survey.error)
+    for remark in survey.remarks:
+        say(f"warning: {remark}")
     plans = list(survey.plans.values())
     if args.json:
         print_json({"commit": survey.wish.commit, "stages": [_json(plan) for plan in plans]})

@@ -53,13 +53,15 @@ class Wish:
 class Survey:
     """A commit's stages with their plans, in topological order, and the sources that they name.
 
-    error: why the specs cannot be read, "" if they can; there are no plans then.
+    error: why the specs cannot be read, "" if they can; there are no plans then. remarks: what is wrong with pointers,
+    a line each: the stages that use one have failed.
     """
 
     wish: Wish
     plans: Mapping[str, StagePlan] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict)
     error: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def terminal(self) -> bool:
@@ -111,7 +113,7 @@ class Facts:
             else:
                 level.append(found)
         plans |= _decided(level)
-        return Survey(wish, {stage.name: plans[stage.name] for stage in stages}, sources)
+        return Survey(wish, {stage.name: plans[stage.name] for stage in stages}, sources, remarks=tree.remarks)
 
     def _tree(self, commit: str) -> Tree:
         """The tree of a commit, kept with what was read of it: each turn visits every branch."""

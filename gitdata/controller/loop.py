@@ -277,6 +277,7 @@ class Controller:
     def _tell(self, memory: Progress, survey: Survey) -> None:
         if survey.error:
             self.say(f"{survey.wish.branch}: {survey.error}")
+        self._say_once(f"pointers of {survey.wish.branch}", "; ".join(survey.remarks))
         for name, plan in survey.plans.items():
             line = f"{name}: {plan.state}: {plan.why}"
             if (plan.terminal or plan.trouble) and memory.seen.get(name) != line:

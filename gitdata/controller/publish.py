@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from gitdata.backends.containers import PREFIX
 from gitdata.backends.git import Git
-from gitdata.backends.git_records import Commit, PushResult
+from gitdata.backends.git_records import Commit, PushResult, hide_password
 from gitdata.controller.facts import Facts, Survey
 from gitdata.controller.notes import NOTES_REF, add_notes
 from gitdata.controller.notify import OUTBOX_REF, enter
@@ -32,7 +32,8 @@ from gitdata.model import Entry
 
 _MOST_IGNORED = 1 << 20  # bytes of .gitignore
 _MOST_READ = 10_000  # files of one output that may be messages: more would outlast a turn
-_MOST_SAID = 20  # of those that are none
+_MOST_SAID = 20  # of those that are none; remarks on pointers
+_MOST_LETTERS = 1000  # of a reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def publish(
 def _output_commit(git: Git, survey: Survey, source: Commit, previous: str | None, requests: Sequence[str]) -> str:
     before = generated_pointers(git, previous)
     tree = Tree(git, source.sha)
-    changes: dict[str, tuple[str, str] | None] = {f"{path}.dvc": None for path in tree.generated}
+    changes: dict[str, tuple[str, str] | None] = {tree.outputs[path].pointer: None for path in tree.generated}
     kept: list[str] = []
     last_source = published_source(git, previous) or ""
     names = survey.plans or (dict.fromkeys(before) if survey.error else {})
@@ -146,10 +147,19 @@ def _message(survey: Survey, source: Commit, requests: Sequence[str]) -> str:
         state = "success" if plan.state == "known" else plan.state
         result = plan.result[0] if plan.result else "-"
         lines.append(f"Gitdata-Stage: {name} {state} {plan.run_key or '-'} {result}")
+    failed = [plan for plan in survey.plans.values() if plan.state == "failed"]
+    lines += [f"Gitdata-Reason: {plan.stage.name} {_one_line(plan.why)}" for plan in failed]
+    lines += [f"Gitdata-Remark: {_one_line(remark)}" for remark in survey.remarks[:_MOST_SAID]]
     if survey.error:
         lines.append(f"Gitdata-Error: {survey.error.splitlines()[0]}")
     lines += [f"Gitdata-Request: {id}" for id in sorted(requests)]
     return "\n".join(lines) + "\n"
+
+
+def _one_line(text: str) -> str:
+    """``text`` as the value of a trailer: what it quotes may be anybody's."""
+    words = " ".join(hide_password(text).split())
+    return "".join(c if c.isprintable() else "?" for c in words)[:_MOST_LETTERS]
 
 
 def _ident(name: str, dated: str) -> str:

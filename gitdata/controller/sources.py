@@ -16,16 +16,17 @@ from gitdata.backends.git import Git
 from gitdata.backends.git_records import TreeEntry, hide_password
 from gitdata.backends.objects import ObjectStore
 from gitdata.data.hashing import hash_bytes
+from gitdata.data.pipeline import PipelineTree, commit_files
 from gitdata.data.transfer import read_listing
-from gitdata.data.workspace import Tracked, outs_of, require
+from gitdata.data.workspace import Tracked, require
 from gitdata.errors import InvalidInputError, MissingDataError
-from gitdata.formats.dvc import object_key, parse_pointer
+from gitdata.formats.dvc import object_key
 from gitdata.formats.dvcconfig import parse_config, remotes
 from gitdata.formats.lfs import refuse_lfs
-from gitdata.formats.spec import is_content, is_spec, load_pipeline, sources_of
-from gitdata.model import Entry, Listing, Stage
+from gitdata.formats.spec import is_content
+from gitdata.model import Entry, Listing
 
-_MOST_TEXT = 64 << 20  # bytes of all pointers, or all specs, of a commit
+_MOST_CONFIG = 1 << 20  # bytes of .dvc/config
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,62 +40,16 @@ class Source:
     blobs: Mapping[str, str]
 
 
-class Tree:
-    """The files of one commit, with the pointers among them. unreadable: what is wrong with a pointer, or "".
-
-    What was read of them is kept: the controller asks at each turn, and a commit does not change.
-    endless: it has more files than can be listed; then none is known.
+class Tree(PipelineTree):
+    """The files of one commit. What was read of them is kept: the controller asks at each turn, and a commit does not
+    change. endless: it has more files than can be listed; then none is known.
     """
 
     def __init__(self, git: Git, commit: str) -> None:
         self.git, self.commit = git, commit
         self._git_sources: dict[str, Source] = {}
-        self._pipelines: dict[str, tuple[Stage, ...]] = {}
-        self.outputs: dict[str, Tracked] = {}
-        self.generated: dict[str, dict[str, str]] = {}
-        self.unreadable, self.endless = "", False
-        self.entries: dict[str, TreeEntry] = {}
-        names: list[str] = []
-        try:
-            self.entries = {entry.path: entry for entry in git.ls_tree(commit)}
-            names = [path for path in self.entries if path.endswith(".dvc") and not path.startswith(".dvc/")]
-            texts = git.blobs((self.entries[path].sha for path in names), most=_MOST_TEXT)
-        except InvalidInputError as error:
-            self.unreadable, self.endless = f"{error.message}: {error.hint}", not self.entries
-            names = []
-        for name in names:
-            try:
-                pointer = parse_pointer(texts[self.entries[name].sha], name)
-            except InvalidInputError as error:
-                self.unreadable = self.unreadable or error.message
-                continue
-            for tracked in outs_of(name, pointer):
-                path = tracked.path
-                if path in self.outputs:
-                    self.unreadable = self.unreadable or f"{name}: another pointer has the output {path}; remove one"
-                if pointer.generated:
-                    self.generated[path] = {k: str(v) for k, v in pointer.meta["gitdata"].items()}
-                self.outputs[path] = tracked
-
-    def pipeline(self, default_branch: str) -> tuple[Stage, ...]:
-        """The stages in topological order. Raises InvalidInputError with a line per problem."""
-        if default_branch not in self._pipelines:
-            self._pipelines[default_branch] = self._load_pipeline(default_branch)
-        return self._pipelines[default_branch]
-
-    def _load_pipeline(self, default_branch: str) -> tuple[Stage, ...]:
-        if self.unreadable:
-            raise InvalidInputError(self.unreadable)
-        specs = [path for path in self.entries if is_spec(path)]
-        linked = [path for path in specs if not self.entries[path].mode.startswith("100")]
-        if linked:
-            raise InvalidInputError(f"{linked[0]}: a spec cannot be a symlink; put the file itself there")
-        texts = self.git.blobs((self.entries[path].sha for path in specs), most=_MOST_TEXT)
-        sources = sources_of(path for path in self.entries if not path.endswith(".dvc"))
-        for path in self.outputs.keys() - self.generated.keys():
-            sources[path] = "both" if path in sources else "pointer"
-        files = {path: texts[self.entries[path].sha] for path in specs}
-        return load_pipeline(files, sources, default_branch=default_branch or None)
+        super().__init__(commit_files(git, commit))
+        self.endless = bool(self.files.failure)
 
     def check_remote(self, url: str) -> None:
         """Refuse a commit whose own default remote is another place than ``url``: its data would not be found there.
@@ -116,13 +71,15 @@ class Tree:
         entry = self.entries.get(".dvc/config")
         if entry is None:
             return ""
-        text = self.git.blobs([entry.sha], most=_MOST_TEXT)[entry.sha].decode(errors="replace")
+        text = self.git.blobs([entry.sha], most=_MOST_CONFIG)[entry.sha].decode(errors="replace")
         config = parse_config(text, ".dvc/config")
         named = remotes(config).get(config.get("core", {}).get("remote", "").lower())
         return named.url if named else ""
 
     def source(self, repo: str, store: ObjectStore) -> Source:
         """The listing of a pointer or a git path. Raises InvalidInputError, MissingDataError."""
+        if repo in self.broken:
+            raise InvalidInputError(self.broken[repo])
         tracked = self.outputs.get(repo)
         if tracked is not None and repo not in self.generated:
             return _pointer_source(require(tracked, repo), store)

@@ -23,13 +23,18 @@ _DEPTH = 200
 
 @dataclass(frozen=True, slots=True)
 class OutputCommit:
-    """One output commit. stages: stage -> (state, run key, name of the result record), ``-`` where there is none."""
+    """One output commit. stages: stage -> (state, run key, name of the result record), ``-`` where there is none.
+
+    reasons: stage -> why it failed, in the controller's words. remarks: its words on pointers that it cannot read.
+    """
 
     sha: str
     branch: str
     source: str
     stages: Mapping[str, tuple[str, str, str]]
     error: str
+    reasons: Mapping[str, str]
+    remarks: tuple[str, ...]
 
 
 def refresh(git: Git) -> None:
@@ -71,7 +76,9 @@ def _described(commit: Commit, branch: str) -> OutputCommit | None:
         words = line.split(" ")
         if len(words) == 4:
             stages[words[0]] = (words[1], words[2], words[3])
-    return OutputCommit(commit.sha, branch, source, stages, next(iter(commit.trailers("Gitdata-Error")), ""))
+    error = next(iter(commit.trailers("Gitdata-Error")), "")
+    reasons = dict(line.split(" ", 1) for line in commit.trailers("Gitdata-Reason") if " " in line)
+    return OutputCommit(commit.sha, branch, source, stages, error, reasons, tuple(commit.trailers("Gitdata-Remark")))
 
 
 def is_published(git: Git, tip: str | None, commit: str) -> bool:

@@ -10,10 +10,11 @@ Pachyderm's pipeline spec; a field more is ``notify``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from gitdata.errors import InvalidInputError
 from gitdata.formats.spec_build import Spec, build
-from gitdata.formats.spec_pipeline import check, in_order, is_content, sources_of
+from gitdata.formats.spec_pipeline import check, in_order, is_content, is_pointer, sources_of
 from gitdata.formats.spec_text import read_documents
 from gitdata.formats.stages import stage_from_json, stage_json
 from gitdata.model import Stage
@@ -21,6 +22,7 @@ from gitdata.model import Stage
 __all__ = [
     "FOLDER",
     "is_content",
+    "is_pointer",
     "is_spec",
     "load_pipeline",
     "parse_specs",
@@ -56,15 +58,21 @@ def parse_specs(data: bytes, file: str, *, default_branch: str | None = None) ->
 
 
 def load_pipeline(
-    files: Mapping[str, bytes], sources: Mapping[str, str], *, default_branch: str | None = None
+    files: Mapping[str, bytes],
+    sources: Mapping[str, str],
+    *,
+    default_branch: str | None = None,
+    refused: Mapping[str, str] = MappingProxyType({}),
+    pointer_names: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Stage, ...]:
     """All stages of a commit, each after those it reads. Raises InvalidInputError with all that is wrong.
 
     files: spec files by path. sources: what the tree holds, from ``sources_of``. default_branch: the
-    repository's, which an input's ``branch`` may name (beside ``master``).
+    repository's, which an input's ``branch`` may name (beside ``master``). refused: spec files that cannot be read ->
+    why. pointer_names: what pointers are called -> the path of their data, where that is another.
     """
     specs: list[Spec] = []
-    problems: list[str] = []
+    problems = [f"{file}: {why}" for file, why in sorted(refused.items())]
     for file in sorted(files):
         try:
             found = _read(files[file], file, default_branch)
@@ -77,7 +85,7 @@ def load_pipeline(
         problems.append(f"{FOLDER}: {len(specs)} stages are too many (limit: {MAX_STAGES}); remove some")
         _raise(problems)
     complete = not problems
-    problems += check(specs, sources, complete)
+    problems += check(specs, sources, complete, pointer_names)
     _raise(problems)
     return in_order([spec.stage for spec in specs if spec.stage is not None])
 

@@ -23,15 +23,20 @@ def is_content(path: str) -> bool:
     return not path.startswith(".dvc/") and not path.endswith(".dvc") and name not in _SETTINGS
 
 
+def is_pointer(path: str) -> bool:
+    """Whether a path is one of a pointer: nothing in DVC's own folder is."""
+    return path.endswith(".dvc") and not path.startswith(".dvc/") and path.rpartition("/")[2] != ".dvc"
+
+
 def sources_of(paths: Iterable[str]) -> dict[str, str]:
     """What an input's ``repo`` can name beside stages, from the paths of all files that git tracks.
 
-    ``a/b.dvc`` gives ``a/b`` as "pointer" (leave out the pointers that gitdata generated: they are no
-    sources); other files and their folders are "git"; a name that is both is "both".
+    ``a/b.dvc`` gives ``a/b`` as "pointer" (for a caller that does not read pointers); other files and their folders
+    are "git"; a name that is both is "both". Whoever reads pointers adds "broken": one that cannot be read.
     """
     found: dict[str, str] = {}
     for path in paths:
-        if path.endswith(".dvc") and not path.startswith(".dvc/"):
+        if is_pointer(path):
             name = path.removesuffix(".dvc")
             found[name] = "pointer" if found.get(name, "pointer") == "pointer" else "both"
             continue
@@ -43,16 +48,18 @@ def sources_of(paths: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def check(specs: Sequence[Spec], sources: Mapping[str, str], complete: bool) -> list[str]:
+def check(
+    specs: Sequence[Spec], sources: Mapping[str, str], complete: bool, pointer_names: Mapping[str, str]
+) -> list[str]:
     """The problems of specs that are each in order. complete: every spec file could be read, so a stage that
-    is not here is nowhere.
+    is not here is nowhere. pointer_names: what pointers are called -> the path of their data, where that is another.
     """
     good = [(spec, spec.stage) for spec in specs if spec.stage is not None]
-    problems = [*_names(specs, sources), *_images([s for s, _ in good], sources)]
+    problems = [*_names(specs, sources, pointer_names), *_images([s for s, _ in good], sources)]
     names = {spec.name for spec in specs}
     for spec, _ in good:
         for where, leaf in spec.inputs:
-            problem = _input_problem(leaf.repo, names, sources, complete)
+            problem = _input_problem(leaf.repo, names, sources, complete, pointer_names)
             if problem:
                 problems.append(f"{spec.label}: {where}: {problem}")
     cycle = find_cycle([stage for _, stage in good])
@@ -63,9 +70,11 @@ def check(specs: Sequence[Spec], sources: Mapping[str, str], complete: bool) -> 
     return problems
 
 
-def _names(specs: Sequence[Spec], sources: Mapping[str, str]) -> Iterator[str]:
+def _names(specs: Sequence[Spec], sources: Mapping[str, str], pointer_names: Mapping[str, str]) -> Iterator[str]:
     taken: dict[str, Spec] = {}
-    top = {name.casefold(): name for name in sources if "/" not in name}
+    # A broken pointer may be a stage's own output, from an output branch.
+    held = [name for name, kind in sources.items() if kind != "broken"]
+    top = {name.casefold(): name for name in [*pointer_names, *held] if "/" not in name}
     for spec in specs:
         folded = spec.name.casefold().replace("_", "-")
         where = f"{spec.label}: $.pipeline.name:"
@@ -77,7 +86,7 @@ def _names(specs: Sequence[Spec], sources: Mapping[str, str]) -> Iterator[str]:
             yield f"{where} {show(spec.name)}: {like} is a stage of {other.label}; rename one"
         path = top.get(spec.name.casefold())
         if path is not None:
-            what = f"{path}.dvc" if sources[path] == "pointer" else path
+            what = f"{path}.dvc" if sources.get(path, "pointer") == "pointer" else path
             yield f"{where} {show(spec.name)}: the repository has {what}, and the output needs that name; rename one"
 
 
@@ -102,7 +111,9 @@ def _looks_like_folder(image: str, sources: Mapping[str, str]) -> bool:
     return bool(slash) and top in sources and not any(c in image for c in ":@")
 
 
-def _input_problem(repo: str, names: set[str], sources: Mapping[str, str], complete: bool) -> str | None:
+def _input_problem(
+    repo: str, names: set[str], sources: Mapping[str, str], complete: bool, pointer_names: Mapping[str, str]
+) -> str | None:
     kind = sources.get(repo)
     if repo in names:
         return None  # a stage; that nothing else has its name is checked there
@@ -110,6 +121,8 @@ def _input_problem(repo: str, names: set[str], sources: Mapping[str, str], compl
         return f"{show(repo)} is a pointer and also a path in git; remove one of them from the repository"
     if kind is not None or not complete:
         return None
+    if repo in pointer_names:
+        return f"{show(repo)} is the name of a pointer; name the data that it is of: {show(pointer_names[repo])}"
     parent = repo.rpartition("/")[0]
     while parent:
         if parent in names or sources.get(parent) == "pointer":

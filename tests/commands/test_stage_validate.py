@@ -107,7 +107,7 @@ def test_the_default_branch_of_origin_is_this_commit(images: Repo, gitdata: Prog
 def test_a_spec_that_is_a_symlink_is_refused(images: Repo, gitdata: Program) -> None:
     (images.path / "stages" / "passwd.json").symlink_to("/etc/passwd")
     assert gitdata("stage", "validate", code=4).stdout == (
-        "stages/passwd.json: not an ordinary file; replace it with one\n"
+        "stages/passwd.json: a spec cannot be a symlink; put the file itself there\n"
     )
 
 

@@ -51,7 +51,9 @@ def test_a_pointer_that_cannot_be_read_is_recorded_and_stops_nothing(lab: Lab, t
     bad = lab.push("bad")
     lab.settle()
     assert lab.output().source == bad
-    assert "bad.dvc" in lab.output().error
+    (remark,) = lab.output().remarks
+    assert remark.startswith("bad.dvc")
+    assert lab.states() == {"copy": "success"}
     assert lab.files("copy") == {"a": "one"}
     (lab.work.path / "bad.dvc").unlink()
     lab.push("repaired")
@@ -66,7 +68,8 @@ def test_a_size_that_no_json_can_hold_is_recorded_though_nobody_reads_the_data(l
     bad = lab.push("big")
     lab.settle()
     assert lab.output().source == bad
-    assert "size of 'big'" in lab.output().error
+    assert lab.states() == {"copy": "success", "none": "failed"}
+    assert "size of 'big'" in lab.output().reasons["none"]
 
 
 def test_a_request_of_a_time_that_no_json_can_hold_is_left_alone(lab: Lab) -> None:
