@@ -11,7 +11,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gitdata.backends.git import Git
@@ -130,7 +130,17 @@ def validate(*revision: str) -> tuple[list[str], list[object], set[str]]:
     return found["problems"], found["stages"], set(found["warnings"])
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+SOUND = {"image/Dockerfile": "FROM scratch\n", "stages/a.json": spec("first", "images", "develop")}
+
+
+@example(tree={**SOUND, "images.dvc": pointer("images")})
+@example(tree={**SOUND, "pics.dvc": pointer("images")})
+@example(tree={**SOUND, "images.dvc": pointer("images"), "stages/b.json": Link("../rules/a.json")})
+@example(tree={**SOUND, "images.dvc": Link("pics.dvc"), "pics.dvc": pointer("pics")})
+@example(tree={**SOUND, "images.dvc": "<<<<<<< HEAD\n"})
+@example(tree={**SOUND, "images.dvc": pointer("images", "meta:\n  gitdata:\n    v: 1\n")})
+@example(tree={**SOUND, "images.dvc": pointer("images"), "pics.dvc": pointer("images")})
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(tree=trees)
 def test_every_entry_point_says_the_same_of_any_tree(clone: Repo, tmp_path: Path, tree: dict[str, str | Link]) -> None:
     fill(clone, tree)
