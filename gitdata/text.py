@@ -35,4 +35,6 @@ def _spelled(char: str) -> str:
 def _in_quotes(char: str) -> str:
     if char.isprintable():
         return f"\\{char}" if char in "\\'" else char
-    return "".join(f"\\x{byte:02x}" for byte in char.encode(errors="surrogateescape"))
+    # Half of a surrogate pair comes from JSON alone; the others stand for bytes of a name that is not UTF-8.
+    errors = "surrogateescape" if 0xDC80 <= ord(char) <= 0xDCFF else "surrogatepass"
+    return "".join(f"\\x{byte:02x}" for byte in char.encode(errors=errors))

@@ -31,6 +31,7 @@ def test_what_is_shown(name: str, shown: str) -> None:
 def test_it_is_one_line_of_printable_characters(name: str) -> None:
     assert printable(name).isprintable()
     assert printable(printable(name)) == printable(name)
+    assert quoted(name).isprintable()
 
 
 def test_the_lines_of_a_text_stay_where_they_are_asked_for() -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gitdata.commands.terminal import print_json, print_line, size
+from gitdata.commands.terminal import print_json, print_line, say, size
 from gitdata.data.repository import Repository
 from gitdata.data.track import Added, add, stage, targets
 from gitdata.data.workspace import Workspace
+from gitdata.formats.dvcdir import alike
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +49,18 @@ def report(done: list[Added]) -> None:
         what = "new" if one.before is None else "changed" if one.changed else "unchanged"
         files = f"{len(one.held.listing)} file{'s' * (len(one.held.listing) != 1)}"
         print_line(f"{one.pointer}: {what}, {files}, {size(one.held.size)}")
+        warn_of_alike(one)
+
+
+def warn_of_alike(one: Added) -> None:
+    """Names that can all be here, but not in a clone on macOS or Windows."""
+    pairs = alike(entry.path for entry in one.held.listing)
+    if pairs:
+        first, second = pairs[0]
+        more = f" (and {len(pairs) - 1} more such pairs)" if len(pairs) > 1 else ""
+        say(
+            f"warning: {one.path}: '{first}' and '{second}' are one name on macOS and Windows{more}: rename one of them"
+        )
 
 
 def as_json(one: Added) -> dict[str, object]:

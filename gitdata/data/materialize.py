@@ -18,7 +18,7 @@ from gitdata.data.folders import FOLDER, Folders, exists, opened, remove
 from gitdata.data.hashing import Digest, Hasher
 from gitdata.data.scratch import claim, is_scratch, scratch_name
 from gitdata.errors import ConflictError, MissingDataError
-from gitdata.formats.dvcdir import check_paths
+from gitdata.formats.dvcdir import alike, check_paths
 from gitdata.model import Entry, Listing
 
 Source: TypeAlias = Callable[[str], Iterable[bytes]]
@@ -48,6 +48,7 @@ def write_listing(
             staging = os.open(scratch, FOLDER, dir_fd=parent)
             try:
                 claim(staging)
+                _check_names(staging, listing)
                 written = _stage(staging, todo, source, fresh=old is None)
                 if old is not None:
                     gone = sorted(before.keys() - {entry.path for entry in listing})
@@ -60,6 +61,20 @@ def write_listing(
             shutil.rmtree(scratch, ignore_errors=True, dir_fd=parent)
         os.fsync(parent)
     return tuple(written.get(entry.path, entry) for entry in listing)
+
+
+def _check_names(folder: int, listing: Listing) -> None:
+    """Refuse two files of a listing that this filesystem takes for one: the second would overwrite the first."""
+    for first, second in alike(entry.path for entry in listing):
+        one, other = next((a, b) for a, b in zip(first.split("/"), second.split("/"), strict=False) if a != b)
+        os.close(os.open(one, _NEW, 0o600, dir_fd=folder))
+        same = exists(folder, other)
+        remove(folder, one)
+        if same:
+            raise ConflictError(
+                f"'{first}' and '{second}' are one name on this filesystem",
+                hint="rename one of them on a machine that tells them apart, such as Linux",
+            )
 
 
 def write_file(entry: Entry, source: Source, dest: Path, *, replace: bool = False, within: Path | None = None) -> Entry:

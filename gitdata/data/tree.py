@@ -71,7 +71,7 @@ def scan(root: Path, path: str, ignored: Ignored | None = None) -> list[tuple[st
         _scan_one(root, folder, files, folders, ignored)
     skip = len(path) + 1
     for name, _ in files:
-        check_relpath(name[skip:])
+        check_relpath(name[skip:], path)
     return files
 
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Iterable
 
 from gitdata.errors import InvalidInputError
 from gitdata.model import Entry, Listing
+from gitdata.text import printable, quoted
 
 MAX_DIR_BYTES = 256 * 1024 * 1024
 MAX_FILES = 2_000_000
@@ -21,6 +23,7 @@ MAX_PATH_BYTES = 4000
 MAX_NAME_BYTES = 255
 MAX_DEPTH = 100
 
+_NO_UTF8 = "its name is not valid UTF-8"
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _OID = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
 
@@ -48,20 +51,52 @@ def dir_oid(data: bytes) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest() + ".dir"
 
 
-def check_relpath(path: str) -> None:
-    """Raises InvalidInputError unless ``path`` is a plain relative path that is safe to write below a folder."""
+def check_relpath(path: str, folder: str = "") -> None:
+    """Raises InvalidInputError unless ``path`` is a plain relative path that is safe to write below a folder.
+
+    folder: where it lies, for the message.
+    """
     if len(path) <= MAX_NAME_BYTES and _HARMLESS.fullmatch(path) and path.count("/") < MAX_DEPTH:
         return
     problem = _path_problem(path)
     if problem:
-        raise InvalidInputError(f"refused path {path[:200]!r}: {problem}")
+        full = f"{folder}/{path}" if folder else path
+        hint = f"rename it, such as: mv {quoted(full)} NEW-NAME" if problem == _NO_UTF8 else ""
+        raise InvalidInputError(f"refused path '{printable(full[:200])}': {problem}", hint=hint)
+
+
+def alike(paths: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of paths that macOS and Windows take for one: they differ only in case or in Unicode form.
+
+    One of them may be a folder of the other: ``A`` and ``a/b``.
+    """
+    first: dict[str, str] = {}
+    found = []
+    for path in sorted(paths):
+        folded = _folded(path)
+        if folded in first:
+            found.append((first[folded], path))
+        else:
+            first[folded] = path
+    for path in first.values():
+        above = _folded(path)
+        while above := above.rpartition("/")[0]:
+            if above in first:
+                found.append((first[above], path))
+    return found
+
+
+def _folded(path: str) -> str:
+    return (
+        path.lower() if path.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
+    )
 
 
 def _path_problem(path: str) -> str:
     try:
         size = len(path.encode())
     except UnicodeEncodeError:
-        return "it is not valid UTF-8"
+        return _NO_UTF8
     if not path or "\0" in path:
         return "it is empty or has a NUL in it"
     if size > MAX_PATH_BYTES or path.count("/") >= MAX_DEPTH:
