@@ -1,10 +1,10 @@
 """The git binary: the one door through which gitdata reads and writes repositories.
 
 Everything is plumbing with full ref names, ``-z`` output and a scrubbed environment: inherited ``GIT_DIR`` and friends
-(set inside hooks) never leak into a call on another repository. Two kinds of callers: a person's repository
-(``Git(path)``: their configuration and credentials count) and the controller's own bare clone (``Git(path,
-sealed=True)``: no hooks, no prompts, durable writes, only the transports that are allowed, and no waiting for an http
-or ssh server that says nothing).
+(set inside hooks) never leak into a call on another repository; ``discovery`` follows them where a person set them. Two
+kinds of callers: a person's repository (``Git(path)``: their configuration and credentials count) and the controller's
+own bare clone (``Git(path, sealed=True)``: no hooks, no prompts, durable writes, only the transports that are allowed,
+and no waiting for an http or ssh server that says nothing).
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from gitdata.backends.git_records import Commit, PushResult, TreeEntry, hide_password, parse_commit, parse_refs
+from gitdata.backends.git_words import git_words
 from gitdata.backends.processes import read_bounded
 from gitdata.bounded import Bounded
-from gitdata.errors import GitdataError, InvalidInputError, NotARepositoryError, RemoteError
+from gitdata.errors import GitdataError, InvalidInputError, MachineError, NotARepositoryError, RemoteError
 
 ZERO = "0" * 40
 # What is read of a stranger's commit: a small push can be terabytes when it is unpacked.
@@ -28,14 +29,17 @@ MOST_LISTED, MOST_OF_ONE = 128 << 20, 128 << 20  # bytes: names of files, one fi
 _AT_ONCE = 16 << 20
 _MOST_KNOWN = 4096
 _NO_DATA = "keep data in the data remote, not in git"
+_OLDEST = "2.36"  # core.fsync
 SILENCE = 120  # seconds; a server that works on an answer says so every five
 
 # Variables that tie git to a repository, an index or a configuration that is not the one we name.
 _REPOSITORY_VARIABLES = (
     "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR",
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_QUARANTINE_PATH", "GIT_CONFIG",
-    "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT", "GIT_NOTES_REF", "GIT_LITERAL_PATHSPECS", "GIT_EXTERNAL_DIFF",
+    "GIT_NOTES_REF", "GIT_LITERAL_PATHSPECS", "GIT_EXTERNAL_DIFF",
 )  # fmt: skip
+# Settings for one command (`git -c`, or a container's safe.directory): a person's count, the controller has none.
+_SETTING_VARIABLES = ("GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT")
 
 _SEALED = (
     "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.fsync=all", "-c", "gc.auto=0",
@@ -48,9 +52,9 @@ class GitError(GitdataError):
     """A git command failed; ``stderr`` is what git said."""
 
     def __init__(self, args: Sequence[str], returncode: int, stderr: str) -> None:
-        said = stderr.strip().splitlines()
+        said, cure = git_words(stderr)
         verb = next((word for word in args if not word.startswith("-")), "")
-        super().__init__(f"git {verb}: {said[-1] if said else f'exit {returncode}'}")
+        super().__init__(f"git {verb}: {said or f'exit {returncode}'}", hint=cure)
         self.returncode = returncode
         self.stderr = stderr
 
@@ -71,15 +75,25 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 class Git:
     """One repository. ``path``: the working tree, any folder in it, or a bare repository.
 
-    silence: seconds without a word after which a sealed one gives up a server.
+    variables: what names the repository to git where ``path`` alone does not. silence: seconds without a word after
+    which a sealed one gives up a server.
     """
 
-    def __init__(self, path: Path, *, sealed: bool = False, index: Path | None = None, silence: int = SILENCE) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        sealed: bool = False,
+        index: Path | None = None,
+        silence: int = SILENCE,
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.path = path
+        self._variables = variables
         self._config: tuple[str, ...] = ()
         self._ssh: str | None = None if sealed else ""  # None: not asked yet whether the user says how to call it
         self._silence = silence
-        extra: dict[str, str] = {}
+        extra = dict(variables)
         if sealed:
             self._config = (*_SEALED, "-c", "http.lowSpeedLimit=1", "-c", f"http.lowSpeedTime={silence}")
             extra = {
@@ -90,9 +104,16 @@ class Git:
         if index is not None:
             extra["GIT_INDEX_FILE"] = str(index)
         self._env = clean_environment(extra)
+        if sealed:
+            for name in _SETTING_VARIABLES:
+                self._env.pop(name, None)
         # What never changes, of what a controller asks at each turn.
         self._commits: Bounded[str, Commit] = Bounded(_MOST_KNOWN)
         self._ancestry: Bounded[tuple[str, str], bool] = Bounded(_MOST_KNOWN)
+
+    def with_index(self, index: Path) -> Git:
+        """The same repository of a person, with another file as its index."""
+        return Git(self.path, index=index, variables=self._variables)
 
     # ------------------------------------------------------------------------------------------------------ calling
 
@@ -112,7 +133,7 @@ class Git:
                 check=False,
             )
         except FileNotFoundError as error:
-            raise NotARepositoryError(f"{self.path}: no such folder, or git is not installed") from error
+            raise _no_git(self.path) from error
 
     def run(self, *args: str, input: bytes | None = None, env: Mapping[str, str] | None = None) -> bytes:
         """Run git and return its standard output. Raises GitError."""
@@ -170,7 +191,7 @@ class Git:
         try:
             code, out, words = read_bounded(command, self.path, self._env, MOST_LISTED)
         except FileNotFoundError as error:
-            raise NotARepositoryError(f"{self.path}: no such folder, or git is not installed") from error
+            raise _no_git(self.path) from error
         if len(out) > MOST_LISTED:
             raise InvalidInputError(f"the list of files is longer than {MOST_LISTED >> 20} MiB", hint=_NO_DATA)
         if code != 0:
@@ -347,6 +368,17 @@ class Git:
         if not rejected:
             raise _remote_error("push to", url, done.stderr)
         return PushResult(False, "; ".join(line.split("\t")[-1] for line in rejected))
+
+
+def _no_git(path: Path) -> GitdataError:
+    if not path.is_dir():
+        return NotARepositoryError(f"{path}: no such folder")
+    return MachineError("git is not installed", hint=f"install git {_OLDEST} or newer")
+
+
+def too_old(version: str) -> MachineError:
+    """The error for a git that lacks what is needed. version: what `git --version` says."""
+    return MachineError(f"{version} is too old", hint=f"install git {_OLDEST} or newer")
 
 
 def _remote_error(verb: str, url: str, stderr: bytes) -> RemoteError:

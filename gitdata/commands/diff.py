@@ -48,7 +48,7 @@ def between(repo: Repository, old: str, new: str) -> list[Difference]:
     """File by file, for the pointers that differ between two commits."""
     view = View(repo, new)
     found = []
-    for change in pointer_diff(repo.root, old, new):
+    for change in pointer_diff(repo.place, old, new):
         for path, before, after in outputs_of(change):
             found += _compare(path, _listing(view, path, before), _listing(view, path, after), before, after)
     return sorted(found, key=lambda one: one.path)

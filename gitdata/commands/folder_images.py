@@ -10,13 +10,14 @@ from pathlib import Path
 
 from gitdata.backends.builders import BUILDERS, ImageSettings, LocalBuilder
 from gitdata.backends.contexts import FolderName, name_folder
+from gitdata.backends.discovery import git_around
 from gitdata.backends.git import Git
 from gitdata.backends.machine import cache_home
 from gitdata.commands.terminal import say
 from gitdata.controller.config import read_settings
 from gitdata.controller.sources import Tree
 from gitdata.data.revisions import commit_of, default_branch
-from gitdata.errors import MissingDataError, NotARepositoryError, UsageError
+from gitdata.errors import MissingDataError, UsageError
 from gitdata.stopping import unwound_by_sigterm
 
 
@@ -62,9 +63,7 @@ def wanted(args: argparse.Namespace, settings: ImageSettings) -> Wanted:
     """The folder images of the stages of a commit, each once. Raises InvalidInputError for specs with mistakes,
     MissingDataError for a stage that is none.
     """
-    git = Git(Path.cwd())
-    if git.call("rev-parse", "--git-dir").returncode != 0:
-        raise NotARepositoryError(f"{Path.cwd()}: no git repository here", hint="run it in one, or with -C DIR")
+    git = git_around()
     commit = commit_of(git, args.rev)
     stages = {stage.name: stage for stage in Tree(git, commit).pipeline(default_branch(git))}
     for name in args.stages:

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         print_line(f"{repo.root}: wrote and staged {', '.join(dict.fromkeys(files))}")
     if not args.no_hooks:
         _hooks(repo)
-    ready = Repository.open(repo.root)
+    ready = Repository.open()
     _remember(ready)
     if note := about_remote(ready):
         say(note)

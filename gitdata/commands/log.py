@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     repo = Repository.open()
     sha = commit_of(repo.git, args.revision)
-    entries = pointer_log(repo.root, sha, limit=args.max_count)
+    entries = pointer_log(repo.place, sha, limit=args.max_count)
     if args.json:
         print_json({"commits": [_json(entry) for entry in entries]})
         return 0

@@ -7,13 +7,12 @@ Exit code 4 if there is any problem.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from gitdata.backends.git import Git
+from gitdata.backends.discovery import discover
 from gitdata.commands.terminal import print_json, print_lines, say
 from gitdata.data.pipeline import PipelineTree, commit_files, working_files
 from gitdata.data.revisions import commit_of, default_branch
-from gitdata.errors import InvalidInputError, NotARepositoryError
+from gitdata.errors import InvalidInputError
 from gitdata.formats.spec import FOLDER, stage_json
 from gitdata.model import Stage
 
@@ -24,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    git = _open()
+    git = discover().git
     stages: tuple[Stage, ...] = ()
     problems: list[str] = []
     files = working_files(git) if args.revision is None else commit_files(git, commit_of(git, args.revision))
@@ -51,11 +50,3 @@ def _summary(stages: tuple[Stage, ...]) -> str:
     return f"{len(stages)} {'stage is' if len(stages) == 1 else 'stages are'} in order: " + ", ".join(
         stage.name for stage in stages
     )
-
-
-def _open() -> Git:
-    here = Git(Path.cwd())
-    found = here.call("rev-parse", "--show-toplevel")
-    if found.returncode != 0:
-        raise NotARepositoryError("not inside a git working tree", hint="run it in your repository, or with -C DIR")
-    return Git(Path(found.stdout.decode(errors="surrogateescape").rstrip("\n")))

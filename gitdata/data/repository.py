@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
+from gitdata.backends.discovery import discover
 from gitdata.backends.git import Git
 from gitdata.backends.objects import ObjectStore, OtherKindError
 from gitdata.backends.stores import is_versioned, open_store
@@ -25,13 +27,19 @@ from gitdata.formats.dvcconfig import Config, RemoteConfig, remotes
 
 
 class Repository:
-    """root: the top of the working tree. git_dir: this worktree's own; common_dir: shared by all worktrees."""
+    """root: the top of the working tree. git_dir: this worktree's own; common_dir: shared by all worktrees.
 
-    def __init__(self, root: Path, git_dir: Path, common_dir: Path) -> None:
+    variables: what git needs to be told to find it from ``root``.
+    """
+
+    def __init__(
+        self, root: Path, git_dir: Path, common_dir: Path, variables: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.root = root
         self.git_dir = git_dir
         self.common_dir = common_dir
-        self.git = Git(root)
+        self.git = Git(root, variables=variables)
+        self.place = git_dir if variables else root  # by which it is found without them
 
     @classmethod
     def open(cls, path: Path | None = None) -> Repository:
@@ -40,9 +48,7 @@ class Repository:
         if (repository.root / ".dvc/config").is_file():
             return repository
         if not is_initialised(repository.git, "HEAD"):
-            raise NotARepositoryError(
-                f"{repository.root}: not a gitdata repository yet", hint="run `gitdata init` here"
-            )
+            raise _not_initialised(repository.root)
         sparse = repository.git.config("core.sparseCheckout") == "true"
         raise NotARepositoryError(
             f"{repository.root}: .dvc/config is not checked out" + (" (the checkout is sparse)" if sparse else ""),
@@ -52,16 +58,8 @@ class Repository:
     @classmethod
     def find(cls, path: Path | None = None) -> Repository:
         """As ``open``, for a git repository that may not have been initialised."""
-        place = Path(path or Path.cwd()).absolute()
-        done = Git(place).call(
-            "rev-parse", "--path-format=absolute", "--show-toplevel", "--absolute-git-dir", "--git-common-dir"
-        )
-        lines = done.stdout.decode(errors="surrogateescape").splitlines()
-        if done.returncode != 0 or len(lines) != 3:
-            raise NotARepositoryError(
-                f"{place}: no git working tree here", hint="run this inside one, or `git init` first"
-            )
-        return cls(Path(lines[0]), Path(lines[1]), Path(lines[2]))
+        found = discover(path)
+        return cls(found.root, found.git_dir, found.common_dir, found.variables)
 
     # ------------------------------------------------------------------------------------------------ configuration
 
@@ -137,6 +135,16 @@ class Repository:
                 hint="dvc config --unset core.hardlink_lock",
             )
         return dvc_lock(self.root)
+
+
+def _not_initialised(root: Path) -> NotARepositoryError:
+    for folder in root.parents:
+        if (folder / ".dvc/config").is_file():
+            return NotARepositoryError(
+                f"{root}: a git repository of its own (a submodule?) inside of {folder}, and not a gitdata repository",
+                hint=f"cd {folder}; or `gitdata init` here, if its data shall be its own",
+            )
+    return NotARepositoryError(f"{root}: not a gitdata repository yet", hint="run `gitdata init` here")
 
 
 def is_initialised(git: Git, revision: str) -> bool:

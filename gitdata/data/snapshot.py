@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gitdata.backends.git import Git
 from gitdata.data.repository import Repository
 from gitdata.data.revisions import commit_of
 from gitdata.identity import IDENT
@@ -24,7 +23,7 @@ def snapshot(repository: Repository) -> str:
         real = repository.git_dir / "index"
         if real.exists():  # for its stat data: only changed files are hashed again
             shutil.copy2(real, index)
-        git = Git(repository.root, index=index)
+        git = repository.git.with_index(index)
         git.run("add", "--all", ".")
         tree = git.text("write-tree")
     if tree == before.tree:

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitdata.backends.git import Git
 from gitdata.data.base import load_base, mark_scanned, save_base, unmark
 from gitdata.data.ignore import data_ignores
 from gitdata.data.repository import Repository, check_outputs
@@ -83,7 +82,7 @@ class Workspace:
 
     def __init__(self, repo: Repository, index: Path | None = None) -> None:
         self.repo = repo
-        self.git = Git(repo.root, index=index) if index else repo.git
+        self.git = repo.git.with_index(index) if index else repo.git
         self.folder = repo.git_dir / "gitdata"
         self.base = load_base(self.folder)
         self.stats = StatIndex(self.folder / "stat.json", repo.root)
