@@ -21,6 +21,7 @@ from gitdata.backends.stores import is_versioned, open_store
 from gitdata.data.cache import Cache
 from gitdata.data.dvcsettings import load_config
 from gitdata.data.lock import dvc_lock
+from gitdata.data.nested import check_inside
 from gitdata.errors import InvalidInputError, NotARepositoryError
 from gitdata.formats.dvc import Pointer, output_path, parse_pointer
 from gitdata.formats.dvcconfig import Config, RemoteConfig, remotes
@@ -117,13 +118,15 @@ class Repository:
         return found
 
     def relative(self, path: Path) -> str:
-        """A path as it is named inside the repository. Raises InvalidInputError if it is not inside."""
+        """A path as it is named inside the repository. Raises InvalidInputError if it is outside, or in another one."""
         full = Path(os.path.normpath(Path.cwd() / path))
         place = full.parent.resolve() / full.name
         try:
-            return place.relative_to(self.root.resolve()).as_posix()
+            name = place.relative_to(self.root.resolve()).as_posix()
         except ValueError as error:
             raise InvalidInputError(f"{path}: outside of the repository {self.root}") from error
+        check_inside(self.git, self.root, name)
+        return name
 
     # --------------------------------------------------------------------------------------------------------- lock
 

@@ -113,4 +113,4 @@ def test_a_spec_that_is_a_symlink_is_refused(images: Repo, gitdata: Program) -> 
 
 def test_what_is_no_commit_and_what_is_no_repository(repo: Repo, gitdata: Program) -> None:
     assert "nope: no commit" in gitdata("stage", "validate", "nope", code=6).stderr
-    assert "not inside a git working tree" in gitdata("stage", "validate", cwd=repo.path.parent, code=3).stderr
+    assert "no git working tree here" in gitdata("stage", "validate", cwd=repo.path.parent, code=3).stderr
