@@ -23,6 +23,7 @@ from helpers.machine import BIN, Program, Repo, sealed_environment
 from helpers.real_pods import pod_s3, worker_image
 from helpers.registries import image_registry, shared_registry
 from helpers.s3 import S3, serve_s3
+from helpers.skips import pytest_terminal_summary
 
 # No example is timed: a machine that is busy with other tests is slow.
 _UNTIMED = [hypothesis.HealthCheck.too_slow]
@@ -39,6 +40,7 @@ __all__ = [  # found here by pytest
     "pytest_runtest_setup",
     "pytest_runtest_teardown",
     "pytest_sessionfinish",
+    "pytest_terminal_summary",
     "pytest_xdist_make_scheduler",
     "shared_registry",
     "worker_image",
@@ -73,7 +75,8 @@ def gitdata(home: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Progr
 @pytest.fixture
 def dvc(home: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Program:
     """Stock DVC, the referee; runs in ``repo`` where the test has one."""
-    return Program(str(BIN / "dvc"), cwd=tmp_path / "repo" if "repo" in request.fixturenames else tmp_path)
+    cwd = tmp_path / "repo" if "repo" in request.fixturenames else tmp_path
+    return Program(str(BIN / "dvc"), cwd=cwd, env={"COLUMNS": "1000"})  # its tables break long paths at the 80th column
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from helpers.machine import Program, Repo, sealed_environment
@@ -45,3 +46,28 @@ def test_the_s3_server_is_one_that_stock_dvc_can_use(repo: Repo, dvc: Program, s
     dvc("add", "file")
     dvc("push")
     assert (s3.folder / bucket / "data/files/md5/b1/946ac92492d2347c6235b4d2611184").read_text() == "hello\n"
+
+
+def test_dvc_prints_a_row_on_one_line_however_long_the_path(home: Path, dvc: Program, tmp_path: Path) -> None:
+    """As where the user's name, which is in the path, is long."""
+    dvc.cwd = Repo.create(tmp_path / ("long" * 30) / "repo").path
+    dvc("init", "--quiet")
+    dvc("remote", "add", "far", "../store")
+    assert str(dvc.cwd.parent / "store") in dvc("remote", "list").stdout
+
+
+def test_what_is_skipped_is_summed_up_before_pytests_last_line(tmp_path: Path) -> None:
+    reasons = ["Kubernetes: not built"] * 4 + ["users: one"] * 3 + ["users: two", "c: x", "c: x", "d: x", "e: x", "f"]
+    tests = [f"@pytest.mark.skip({reason!r})\ndef test_{n}(): ...\n" for n, reason in enumerate(reasons)]
+    (tmp_path / "test_it.py").write_text("import pytest\n" + "".join(tests))
+    pytest_here = Program(sys.executable, "-m", "pytest", cwd=tmp_path, env={"PYTHONPATH": str(Path(__file__).parent)})
+    lines = pytest_here("-p", "helpers.skips", "-p", "no:cacheprovider", "test_it.py").stdout.splitlines()
+    assert lines[-7:-2] == [
+        "Kubernetes: 4 tests; not built",
+        "users: 4 tests; one (1 more reason)",
+        "c: 2 tests; x",
+        "d: 1 test; x",
+        "e, f: 2 tests",
+    ]
+    assert "13 skipped" in lines[-1]
+    assert lines[-8].strip("= ") == "not tested on this machine (-rs lists every test)"

@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-# Matplotlib writes a cache at import: the home folder may be missing or read-only.
-SCRATCH = tempfile.TemporaryDirectory() if "MPLCONFIGDIR" not in os.environ else None
-if SCRATCH:
-    os.environ["MPLCONFIGDIR"] = SCRATCH.name
+# Matplotlib, and fontconfig which it asks, write caches at import: the home folder may be missing or read-only.
+SCRATCH = tempfile.TemporaryDirectory()
+os.environ.setdefault("MPLCONFIGDIR", SCRATCH.name)
+os.environ["XDG_CACHE_HOME"] = SCRATCH.name
 
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # that it looks for fonts is no news
 

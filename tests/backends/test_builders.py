@@ -110,7 +110,7 @@ def test_what_is_no_folder_image(repo: Repo) -> None:
 @pytest.mark.parametrize("program", ["buildah", "podman"])
 def test_a_folder_is_built_and_pushed_and_found_by_its_tag(repo: Repo, settings: ImageSettings, program: str) -> None:
     if shutil.which(program) is None:
-        pytest.skip(f"NOT TESTED, building images with {program}: it is not installed")
+        pytest.skip(f"building images: {program} is not installed")
     commit = folder(repo)
     repo.write("images/Hello_World/hello", "not in that commit\n")
     wanted = replace(settings, registry=f"{settings.registry}/{program}", builder=program, args={"GREETING": "hello"})

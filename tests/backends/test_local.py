@@ -39,7 +39,7 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
         LocalStore(tmp_path / "remote").write("files/md5/ab/cd", b"x")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(os.geteuid() == 0, reason="an ordinary user: root may write everywhere")
 def test_a_folder_that_may_not_be_written_is_a_remote_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     try:
@@ -59,7 +59,7 @@ def test_the_last_piece_waits_for_the_check(tmp_path: Path) -> None:
     assert sum(map(len, got)) < 2 * 1024 * 1024 + 1
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(os.geteuid() == 0, reason="an ordinary user: root may write everywhere")
 def test_a_folder_of_somebody_else_is_named_with_the_cure(tmp_path: Path) -> None:
     """As on a shared remote whose new folders are one user's own."""
     folder = tmp_path / "remote/files/md5/ab"

@@ -64,6 +64,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     return _FewClusters(config, log) if config.getoption("dist") == "load" else None
 
 
+_KINDS: dict[Tier, str] = {"api": "Kubernetes", "control": "Kubernetes", "node": "Kubernetes, real pods"}
 _WHY = (
     "it makes a bridge, mounts and sysctls on this machine for as long as it runs; "
     "`make test-cluster`, or GITDATA_TEST_CLUSTER=node, asks for it"
@@ -79,12 +80,12 @@ def _cluster(tier: Tier) -> Cluster:
         return _RUNNING[tier][0]
     somebodys = tier == "node" and borrowed.ASKED
     if tier == "node" and not (_ASKED or somebodys):
-        pytest.skip(f"NOT TESTED, Kubernetes tier node: {_WHY}")
+        pytest.skip(f"Kubernetes, real pods: {_WHY}")
     with ExitStack() as stack:
         try:
             cluster = stack.enter_context(borrowed.borrowing() if somebodys else running(tier))
         except CannotRunError as reason:
-            pytest.skip(f"NOT TESTED, Kubernetes tier {tier}: {reason}")
+            pytest.skip(f"{_KINDS[tier]}: {reason}")
         _RUNNING[tier] = cluster, stack.pop_all()
     return cluster
 

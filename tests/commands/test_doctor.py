@@ -57,7 +57,7 @@ def test_a_sparse_checkout_that_leaves_gitdata_out_is_named(gitdata: Program, re
     gitdata("init")
     repo.commit("init")
     repo.git("sparse-checkout", "set", "stages")
-    [line] = [line for line in gitdata("doctor", code=3).stdout.splitlines() if "repository" in line]
+    [line] = [line for line in gitdata("doctor", code=3).stdout.splitlines() if " repository: " in line]
     assert line.startswith("missing repository: ")
     assert line.endswith("(the checkout is sparse) (git sparse-checkout add .dvc)")
     repo.git("sparse-checkout", "disable")

@@ -19,7 +19,7 @@ from helpers.lab import SETTINGS, Lab
 from helpers.machine import Program
 from helpers.pods import PodExecutor, compile_launcher
 
-pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="the launcher is C: there is no gcc")
+pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="the launcher: there is no gcc")
 WORDS = "no node takes the pod: 0/3 nodes are available"
 
 

@@ -40,7 +40,7 @@ def test_what_is_half_written_is_no_data(tmp_path: Path) -> None:
 def test_a_file_that_comes_from_another_filesystem_is_whole(tmp_path: Path) -> None:
     other = Path("/dev/shm") / secrets.token_hex(8)
     if not other.parent.is_dir() or other.parent.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("there is one filesystem only")
+        pytest.skip("filesystems: there is only one")
     other.mkdir()
     try:
         (tmp_path / ".dvc").mkdir()

@@ -25,7 +25,7 @@ from gitdata.model import Secret
 from helpers.containers import IMAGE, Containers, find_containers, registry
 from helpers.lab import Lab, faster
 
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="another user can only be had as root")
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="root: another user can only be had as root")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Containers | str:
 @pytest.fixture
 def containers(found: Containers | str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Containers:
     if isinstance(found, str):
-        pytest.skip(f"IMAGE REFERENCES ARE NOT TESTED: {found}")
+        pytest.skip(f"image references: {found}")
     for name, value in found.environment.items():
         monkeypatch.setenv(name, value)
     return found
@@ -144,7 +144,7 @@ def test_names_that_cannot_be_mounted_are_copied(executor: LocalExecutor, bench:
 def test_a_tag_is_resolved_once_and_an_old_digest_is_kept(bench: Bench, containers: Containers, tmp_path: Path) -> None:
     with registry(tmp_path) as host:
         if host is None or not containers.engine.is_podman:
-            pytest.skip("REGISTRIES ARE NOT TESTED: needs podman and Debian's docker-registry")
+            pytest.skip("image references: a registry needs podman and Debian's docker-registry")
         Path(containers.environment["CONTAINERS_REGISTRIES_CONF"]).write_text(
             f'[[registry]]\nlocation = "{host}"\ninsecure = true\n'
         )
@@ -204,7 +204,7 @@ def test_a_tag_that_moved_recomputes_nothing(containers: Containers, tmp_path: P
     lab.container_options = containers.options
     with registry(tmp_path) as host:
         if host is None or not containers.engine.is_podman:
-            pytest.skip("REGISTRIES ARE NOT TESTED: needs podman and Debian's docker-registry")
+            pytest.skip("image references: a registry needs podman and Debian's docker-registry")
         Path(containers.environment["CONTAINERS_REGISTRIES_CONF"]).write_text(
             f'[[registry]]\nlocation = "{host}"\ninsecure = true\n'
         )

@@ -26,7 +26,7 @@ def by_name(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_kubectl_reads_the_same(laptop: bool) -> None:
     found = programs()
     if found is None:
-        pytest.skip("NOT TESTED, kubectl kustomize: tests/cluster/build makes kubectl")
+        pytest.skip("Kubernetes: kubectl is not built here; `make test-cluster` builds it")
     folder = ROOT / "k8s-jobs" / ("overlays/laptop" if laptop else "base")
     made = subprocess.run([found / "kubectl", "kustomize", folder], capture_output=True, check=True).stdout
     assert by_name(load_yaml_documents(made, "kubectl")) == by_name(load(share("k8s-jobs"), laptop=laptop))
@@ -35,7 +35,7 @@ def test_kubectl_reads_the_same(laptop: bool) -> None:
 def test_builds_are_a_component_of_an_overlay(tmp_path: Path) -> None:
     found = programs()
     if found is None:
-        pytest.skip("NOT TESTED, kubectl kustomize: tests/cluster/build makes kubectl")
+        pytest.skip("Kubernetes: kubectl is not built here; `make test-cluster` builds it")
     place = os.path.relpath(ROOT / "k8s-jobs", tmp_path.resolve())  # Kustomize takes no absolute ones
     (tmp_path / "kustomization.yaml").write_text(f"resources: [{place}/base]\ncomponents: [{place}/builds]\n")
     made = subprocess.run([found / "kubectl", "kustomize", tmp_path], capture_output=True, check=True).stdout

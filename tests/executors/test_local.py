@@ -24,8 +24,8 @@ from helpers.builds import running, slow_package
 from helpers.machine import Repo
 from helpers.s3 import S3
 
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="another user can only be had as root")
-user_only = pytest.mark.skipif(os.geteuid() == 0, reason="root may be any user")
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="root: another user can only be had as root")
+user_only = pytest.mark.skipif(os.geteuid() == 0, reason="an ordinary user: root may be any user")
 
 
 @pytest.fixture

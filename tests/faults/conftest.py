@@ -45,7 +45,7 @@ def right(lab: ClusterLab, pushed: str) -> Callable[[], None]:
 @pytest.fixture(scope="session")
 def launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("gcc") is None:
-        pytest.skip("the launcher is C: there is no gcc")
+        pytest.skip("the launcher: there is no gcc")
     return compile_launcher(tmp_path_factory.mktemp("launcher"))
 
 

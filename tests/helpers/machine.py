@@ -124,16 +124,18 @@ def nobody() -> tuple[str, ...]:
     words = ("unshare", "--user", "--map-user=54321")
     tried = subprocess.run([*words, "true"], capture_output=True, text=True, check=False)
     if tried.returncode != 0:
-        pytest.skip(f"unshare: {tried.stderr.strip()}")
+        pytest.skip(f"namespaces: {tried.stderr.strip()}")
     return (*words, "env", *(f"--unset={name}" for name in ("HOME", "USER", "LOGNAME", "XDG_CONFIG_HOME")))
 
 
 class Program:
     """A real program, run as a user runs it: ``gitdata("add", "x")``; an unexpected exit code fails the test."""
 
-    def __init__(self, *command: str, cwd: Path) -> None:
+    def __init__(self, *command: str, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+        """``env``: on top of the sealed one, for every call."""
         self.command = command
         self.cwd = cwd
+        self.env = env or {}
 
     def __call__(
         self,
@@ -152,7 +154,7 @@ class Program:
             cwd=cwd or self.cwd,
             input=input,
             stdin=subprocess.DEVNULL if input is None else None,
-            env={**os.environ, **(env or {})},
+            env={**os.environ, **self.env, **(env or {})},
             capture_output=True,
             text=True,
             errors="surrogateescape",

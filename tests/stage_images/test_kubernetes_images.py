@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def registry(request: pytest.FixtureRequest) -> Iterator[Registry]:
     if reason := why_not():
-        pytest.skip(f"NOT TESTED, the system's own images: {reason}")
+        pytest.skip(f"building images: {reason}")
     with running_registry() as found:
         yield found
 

@@ -21,7 +21,7 @@ from gitdata.model import CrossInput, PfsInput, RunPlan, Secret
 from helpers.machine import Repo
 from helpers.pods import Pod, PodExecutor, compile_launcher
 
-pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="the launcher is C: there is no gcc")
+pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="the launcher: there is no gcc")
 
 
 @pytest.fixture(scope="module")

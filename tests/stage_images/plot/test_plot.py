@@ -60,6 +60,15 @@ def test_the_same_threats_give_the_same_bytes(datum: Datum, tmp_path: Path) -> N
     assert pictures[0] == pictures[1]
 
 
+def test_a_font_cache_that_cannot_be_written_is_no_news(datum: Datum, tmp_path: Path) -> None:
+    """As for an ordinary user without a home: fontconfig, where it is installed, has its own complaint."""
+    fonts = tmp_path / "fonts.conf"
+    fonts.write_text('<fontconfig><dir>/usr/share/fonts</dir><cachedir prefix="xdg">fontconfig</cachedir></fontconfig>')
+    (datum.pfs / "threat-detect").mkdir(parents=True)
+    done = datum.run(FONTCONFIG_FILE=str(fonts), HOME="/nonexistent")
+    assert (done.code, done.err) == (0, "")
+
+
 def test_many_devices_and_odd_names(datum: Datum) -> None:
     for number in range(45):
         put_threats(datum, f"camera-{number}", f"15118{number:05}", *["person"] * (1 + number % 3))
