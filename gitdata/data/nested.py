@@ -26,10 +26,11 @@ def check_inside(git: Git, root: Path, path: str) -> None:
 def _inner(git: Git, root: Path, path: str) -> str:
     """The outermost repository on the way to a path, "" where there is none."""
     declared = _submodules(git, root)
-    folders = [path]
-    while folders[-1]:
-        folders.append(posixpath.dirname(folders[-1]))
-    for folder in reversed(folders[:-1]):
+    folders = []
+    while path not in ("", "."):
+        folders.append(path)
+        path = posixpath.dirname(path)
+    for folder in reversed(folders):
         if folder in declared or (root / folder / ".git").exists():
             return folder
     return ""

@@ -65,6 +65,7 @@ def test_beside_it_everything_works(outer: Repo, gitdata: Program) -> None:
     outer.write("a/subway/x", "1")
     gitdata("add", "a/subway")
     gitdata("checkout", "a/subway")
+    assert "the repository itself" in gitdata("add", ".", code=4).stderr
 
 
 def test_a_path_outside(outer: Repo, gitdata: Program, tmp_path: Path) -> None:
