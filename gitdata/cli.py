@@ -17,10 +17,12 @@ from typing import NoReturn
 
 from gitdata import __version__
 from gitdata.backends.machine import cache_home
-from gitdata.commands.terminal import prepare_streams
+from gitdata.commands.terminal import prepare_streams, say
 from gitdata.commands.verbs import VERBS
 from gitdata.errors import GitdataError, MachineError
 from gitdata.text import printable
+
+_WITH_HOOKS = ("status", "add", "commit", "push", "pull")  # what they promise holds with the git hooks alone
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,8 +102,19 @@ def _dispatch(words: list[str]) -> int:
         raise wrong_arguments(verb, parser, rest, str(refusal)) from None
     except SystemExit:  # argparse's own way out: it has printed its help
         return 0
+    if verb in _WITH_HOOKS and rest[:1] not in (["-h"], ["--help"]):
+        _say_without_hooks()
     result: int = module.run(args)
     return result
+
+
+def _say_without_hooks() -> None:
+    # Deferred: most verbs do not need it, and `gitdata --help` loads next to nothing.
+    from gitdata.data.hooknotice import hooks_notice
+
+    notice = hooks_notice()
+    if notice:
+        say(notice)
 
 
 class _Refusal(Exception):

@@ -2,15 +2,76 @@
 
 gitdata=@GITDATA@
 
-# The hook that was here before gitdata's is kept beside it and called with the same arguments and input.
-chained=${0%/*}/$hook.gitdata-chained
+# The hook that was here before gitdata's. In git's own folder it is kept aside, under its own name; a folder that
+# core.hooksPath named is as it was, and gitdata's own folder has taken its place.
+place=${0%/*}
+outside=@OUTSIDE@
+case $place in
+*/*) aside=${place%/*}/gitdata-kept-hooks ;;
+*) aside=$place/../gitdata-kept-hooks ;;
+esac
+unset lines # what git wrote to the hook, in those that read it
 
 # Called by the very hook that we call (it keeps ours as its own predecessor): once is enough.
-[ "${GITDATA_CHAINED-}" = "$hook" ] && exit 0
+self="$hook in $PWD: $*"
+[ "${GITDATA_CHAINED-}" = "$self" ] && exit 0
 
+# Calls the hook that was here, with the same arguments and input.
 chain() {
-    [ -x "$chained" ] || return 0
-    GITDATA_CHAINED=$hook "$chained" "$@"
+    if { [ -e "$aside/$hook" ] || [ -L "$aside/$hook" ]; } && ! superseded; then
+        show_neighbours # before all else: it may be a link to one of them
+        call "$aside/$hook" "$@" || return
+    fi
+    [ -z "$outside" ] || call "$(former_folder)/$hook" "$@"
+}
+
+call() {
+    called=$1
+    shift
+    [ -f "$called" ] && [ -x "$called" ] || return 0
+    if [ -n "${lines+read}" ]; then
+        { [ -z "$lines" ] || printf '%s\n' "$lines"; } | GITDATA_CHAINED=$self "$called" "$@"
+    else
+        GITDATA_CHAINED=$self "$called" "$@"
+    fi
+}
+
+# Whether another program moved this hook away and took its place with what we keep, or a newer one of the same program.
+superseded() {
+    [ "${0##*/}" != "$hook" ] || return 1
+    cmp -s "$place/$hook" "$aside/$hook" && return 0
+    for writer in @WRITERS@; do
+        grep -q "$writer" "$place/$hook" && grep -q "$writer" "$aside/$hook" && return 0
+    done
+    return 1
+}
+
+# A kept hook finds beside it what lies beside it in its own folder: scripts that it reads, what other programs keep there.
+show_neighbours() {
+    for one in "$place"/* "$place"/.[!.]*; do
+        name=${one##*/}
+        case $name in
+        *.sample | *.gitdata-*) continue ;;
+        esac
+        case " @NAMES@ " in
+        *" $name "*) continue ;; # gitdata's own
+        esac
+        [ -e "$aside/$name" ] || [ ! -e "$one" ] || ln -s "../hooks/$name" "$aside/$name" 2>/dev/null
+    done
+}
+
+# The folder that core.hooksPath would name without gitdata: this repository's, the user's or the machine's, else git's own.
+former_folder() {
+    git config --type=path --get gitdata.hooksPath && return
+    folder=$(
+        git config --show-scope --type=path --get-all core.hooksPath | while read -r scope path; do
+            case $scope in
+            global | system) echo "$path" ;;
+            esac
+        done | tail -n 1
+    )
+    [ -n "$folder" ] || folder=$(git rev-parse --git-common-dir)/hooks
+    echo "$folder"
 }
 
 # False in a repository that is not gitdata's (a shared core.hooksPath) and where the user said to skip.
@@ -54,7 +115,11 @@ run_gitdata() {
     if [ -n "$gitdata" ]; then
         "$gitdata" hook "$hook" "$@"
         code=$?
-        [ $code -eq 126 ] || [ $code -eq 127 ] || return $code
+        case $code in
+        126 | 127) ;;
+        1) "$gitdata" --version >/dev/null 2>&1 && return 1 ;; # else what is left of an installation
+        *) return $code ;;
+        esac
     fi
     echo "gitdata is not installed here: $without" >&2
     return 0

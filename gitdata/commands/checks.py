@@ -20,7 +20,8 @@ from gitdata.backends.containers import find_engine
 from gitdata.backends.git import Git
 from gitdata.backends.git_records import hide_password
 from gitdata.backends.machine import cache_home
-from gitdata.data.hooks import CLIENT, survey
+from gitdata.data.hooknames import CLIENT
+from gitdata.data.hooks import survey
 from gitdata.data.repository import Repository, is_initialised
 from gitdata.data.revisions import git_remote
 from gitdata.errors import GitdataError, MachineError, NotARepositoryError

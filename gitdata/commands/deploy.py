@@ -22,8 +22,8 @@ from gitdata.backends.registry import NoImageError, Registries, read_logins, res
 from gitdata.commands.places import add_places, places_of
 from gitdata.commands.terminal import print_line, print_now, print_text, say
 from gitdata.controller.config import Settings, read_settings, read_toml
-from gitdata.data.hooks import share
 from gitdata.data.repository import Repository
+from gitdata.data.share import share
 from gitdata.errors import InvalidInputError, NotARepositoryError, UsageError
 from gitdata.executors.kubernetes_apply import apply, made, prune, wait
 from gitdata.executors.kubernetes_base import load

@@ -1,6 +1,7 @@
 """Install the git hooks (`gitdata init` does it). Doing it again refreshes them.
 
-Hooks that are there already are kept and called first. core.hooksPath is respected. With --server, in the repository
+Hooks that are there already are kept and called first; a folder that core.hooksPath names is left as it is, its hooks
+are called too. Where another program wrote its hooks over gitdata's, this repairs it. With --server, in the repository
 that people push to: only the hook that wakes the controller.
 """
 
@@ -10,8 +11,9 @@ import argparse
 from pathlib import Path
 
 from gitdata.backends.git import Git
-from gitdata.commands.terminal import print_line
-from gitdata.data.hooks import CLIENT, SERVER, Hook, install
+from gitdata.commands.terminal import print_line, say
+from gitdata.data.hooknames import CLIENT, SERVER
+from gitdata.data.hooks import Change, install
 from gitdata.errors import NotARepositoryError
 
 
@@ -32,7 +34,9 @@ def open_git() -> Git:
     return git
 
 
-def show(hooks: list[Hook]) -> None:
-    for hook in hooks:
+def show(change: Change) -> None:
+    for hook in change.hooks:
         chained = ", calls the hook that was there before" if hook.chained and hook.state != "absent" else ""
         print_line(f"{hook.path}: {hook.state}{chained}")
+    for note in change.notes:
+        say(note)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 
+from gitdata.backends.git import Git
 from gitdata.commands.terminal import print_line, say
-from gitdata.data.hooks import install
+from gitdata.data.hooks import decline, declined, install
 from gitdata.data.repository import Repository
 from gitdata.data.setup import REMOTE, about_remote, add_remote, check_remote, make_folder
 from gitdata.data.workspace import Workspace
@@ -47,14 +48,17 @@ def run(args: argparse.Namespace) -> int:
     if files:
         repo.git.run("add", "--", *dict.fromkeys(files))
         print_line(f"{repo.root}: wrote and staged {', '.join(dict.fromkeys(files))}")
-    if not args.no_hooks:
-        _hooks(repo)
     ready = Repository.open()
     _remember(ready)
     if note := about_remote(ready):
         say(note)
     if not files:
         say("nothing was missing")
+    # Last: where anything above fails there are no hooks that would hold up git.
+    if args.no_hooks:
+        decline(ready.git)
+    else:
+        set_up_hooks(ready.git)
     return 0
 
 
@@ -65,13 +69,19 @@ def _option(text: str) -> tuple[str, str]:
     return key.lower(), value
 
 
-def _hooks(repo: Repository) -> None:
+def set_up_hooks(git: Git) -> None:
+    """Install the hooks unless the user said no before; where it cannot be, a warning."""
+    if declined(git):
+        say("git hooks: none, as gitdata.hooks is false (`gitdata hooks install` installs them)")
+        return
     try:
-        hooks = install(repo.git)
+        done = install(git)
     except ConflictError as error:
         say(f"warning: the git hooks are not installed: {error.message} ({error.hint})")
         return
-    say(f"git hooks: {hooks[0].path.parent}")
+    say(f"git hooks: {done.hooks[0].path.parent}")
+    for note in done.notes:
+        say(note)
 
 
 def _remember(repo: Repository) -> None:

@@ -1,30 +1,22 @@
-"""Where the git hooks come from and where they go: install, uninstall, look.
+"""The git hooks of a repository: install, uninstall, look.
 
-Called by ``init`` and the ``hooks`` verbs. The scripts are plain sh in the top-level ``hooks/`` folder (in a wheel:
-``gitdata/_share/hooks``). A hook that is already there is kept as ``<name>.gitdata-chained`` and goes on being called.
-It never overwrites a file it did not write, and doing it twice changes nothing.
+Called by ``init``, ``clone`` and the ``hooks`` verbs. Where they go is told by ``hookplace``, what becomes of the hooks
+of others by ``hookfolder``. It never loses a file that it did not write, doing it twice changes nothing, and where it
+fails everything is as before.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
-import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from gitdata.backends.git import Git
-from gitdata.errors import ConflictError, MachineError
-
-CLIENT = ("pre-commit", "pre-merge-commit", "pre-push", "post-checkout", "post-merge", "post-rewrite")
-SERVER = ("post-receive",)
-
-_MARK = "# gitdata-hook "
-_CHAINED = ".gitdata-chained"
-
-State: TypeAlias = Literal["installed", "outdated", "foreign", "absent"]
+from gitdata.data.hookfolder import Steps, aside, clear_aside, make_room, put_back
+from gitdata.data.hooknames import CLIENT, FORWARDED, FORWARDED_IF_THERE, SERVER
+from gitdata.data.hookplace import Place, find_place, give_back, take
+from gitdata.data.hookscripts import State, content, is_ours, look, text
+from gitdata.errors import ConflictError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,100 +29,108 @@ class Hook:
     chained: bool
 
 
-def share(name: str) -> Path:
-    """A folder that ships beside the package: ``hooks``, ``k8s-jobs``."""
-    package = Path(__file__).resolve().parent.parent
-    for folder in (package / "_share" / name, package.parent / name):
-        if folder.is_dir():
-            return folder
-    raise MachineError(f"this installation of gitdata lacks its folder {name!r}", hint="install gitdata again")
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The hooks as they are now. notes: what of others could not be left or put where it was."""
 
-
-def hooks_folder(git: Git) -> Path:
-    """Where git looks for hooks: ``core.hooksPath``, else the common folder of all worktrees."""
-    return (git.path / git.text("rev-parse", "--git-path", "hooks")).absolute()
+    hooks: list[Hook]
+    notes: list[str]
 
 
 def survey(git: Git, names: tuple[str, ...] = CLIENT + SERVER) -> list[Hook]:
-    folder = hooks_folder(git)
-    return [_look(folder, name) for name in names]
+    return _survey(find_place(git), names)
 
 
-def install(git: Git, names: tuple[str, ...] = CLIENT) -> list[Hook]:
-    """Install or refresh hooks; what is there already and is not ours is chained. Raises ConflictError."""
-    folder = hooks_folder(git)
-    found = [_look(folder, name) for name in names]
-    for hook in found:
-        if hook.state == "foreign" and hook.chained:
-            raise ConflictError(
-                f"{hook.path} is not gitdata's, and {hook.path.name}{_CHAINED} is already kept from before",
-                hint="make one file of the two, then run `gitdata hooks install` again",
-            )
-    if folder.exists() and not folder.is_dir():
-        raise ConflictError(f"git's hooks are switched off (core.hooksPath is {folder})", hint="unset core.hooksPath")
-    folder.mkdir(parents=True, exist_ok=True)
-    for hook in found:
-        if hook.state == "foreign":
-            hook.path.rename(_kept(hook.path))
-        if hook.state != "installed":
-            _write(hook.path, _text(hook.name))
-    return survey(git, names)
+def install(git: Git, names: tuple[str, ...] = CLIENT) -> Change:
+    """Install, refresh or repair hooks; what is there and is not ours goes on being called. Raises ConflictError."""
+    place = find_place(git)
+    if os.path.lexists(place.other) and not place.other.is_dir():
+        raise ConflictError(
+            f"git's hooks are switched off here ({place.other} is no folder)",
+            hint="unset core.hooksPath, or say that you want no hooks: git config gitdata.hooks false",
+        )
+    steps = Steps()
+    with steps.done():
+        steps.folder(place.ours)
+        if place.outside:
+            _leave_others(steps, place)
+        for name in (*names, *_forwarded(place, names)):
+            make_room(steps, place.ours, name)
+            forward = name not in names
+            wanted = text(name, outside=place.outside, forward=forward)
+            path = place.ours / name
+            if forward and os.path.lexists(path) and name in CLIENT + SERVER:
+                continue  # it is installed in full, for the other role of this repository
+            if content(path) != wanted.encode() or not os.access(path, os.X_OK):
+                steps.write(path, wanted)
+        take(git, place)
+    git.call("config", "--local", "--unset-all", "gitdata.hooks")
+    return Change(survey(git, names), steps.notes)
 
 
-def uninstall(git: Git, names: tuple[str, ...] = CLIENT + SERVER) -> list[Hook]:
-    """Remove what is ours and put back what was there before."""
-    for hook in survey(git, names):
-        if hook.state in ("installed", "outdated"):
-            hook.path.unlink()
-            if hook.chained:
-                _kept(hook.path).rename(hook.path)
-    return survey(git, names)
+def uninstall(git: Git) -> Change:
+    """Remove what is ours, put back what was there before, and remember that no hooks are wanted."""
+    place = find_place(git)
+    own = place.common / "gitdata/hooks"
+    steps = Steps()
+    with steps.done():
+        _leave(steps, place.common / "hooks")
+        _leave(steps, own)
+        _leave_others(steps, place)
+        give_back(git, place)
+    decline(git)
+    for folder in (aside(place.common / "hooks"), own, aside(own)):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    if own.is_dir():
+        steps.notes.append(f"{own}: holds hooks that another program wrote there, which git does not call any more")
+    return Change(survey(git), steps.notes)
 
 
-def _look(folder: Path, name: str) -> Hook:
-    path = folder / name
-    chained = os.path.lexists(_kept(path))
-    if not os.path.lexists(path):
-        return Hook(name, path, "absent", chained)
-    try:
-        text = path.read_text(errors="replace")
-    except OSError:
-        return Hook(name, path, "foreign", chained)
-    if not any(line.startswith(_MARK) for line in text.splitlines()[:3]):
-        return Hook(name, path, "foreign", chained)
-    current = text == _text(name) and os.access(path, os.X_OK)
-    return Hook(name, path, "installed" if current else "outdated", chained)
+def decline(git: Git) -> None:
+    """Remember that no hooks are wanted here: nobody is told about them any more."""
+    git.run("config", "--local", "gitdata.hooks", "false")
 
 
-def _kept(path: Path) -> Path:
-    return path.with_name(path.name + _CHAINED)
+def declined(git: Git) -> bool:
+    return git.call("config", "--type=bool", "--get", "gitdata.hooks").stdout == b"false\n"
 
 
-def _text(name: str) -> str:
-    folder = share("hooks")
-    prelude = (folder / "prelude.sh").read_text().replace("@GITDATA@", shlex.quote(program()))
-    return (folder / name).read_text().replace("# @PRELUDE@\n", prelude)
+def _leave(steps: Steps, folder: Path) -> None:
+    """Take all that is ours out of a folder."""
+    if folder.is_dir():
+        for name in dict.fromkeys((*CLIENT, *SERVER, *FORWARDED, *FORWARDED_IF_THERE)):
+            put_back(steps, folder, name)
+        clear_aside(steps, folder)
 
 
-def program() -> str:
-    """The absolute path of the ``gitdata`` command, "" where it cannot be told (the hook then looks in PATH)."""
-    for candidate in (Path(sys.argv[0]).absolute().with_name("gitdata"), Path(sys.executable).with_name("gitdata")):
-        if candidate.is_file() and os.access(candidate, os.X_OK):
-            return str(candidate)
-    return shutil.which("gitdata") or ""
+def _leave_others(steps: Steps, place: Place) -> None:
+    """Take out what lies where it does not belong any more: in git's own folder, or (earlier versions) in the other."""
+    if place.outside and place.scope != "worktree":
+        _leave(steps, place.common / "hooks")
+    theirs = [name for name in CLIENT if is_ours(place.other / name)]
+    if theirs and place.scope in ("local", "worktree") and place.other != place.common / "hooks":
+        _leave(steps, place.other)
+        steps.notes.append(f"{place.other}: what an earlier gitdata wrote there is taken out ({', '.join(theirs)})")
 
 
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.gitdata-{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text)
-        temporary.chmod(0o777 & ~_umask())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _forwarded(place: Place, names: tuple[str, ...]) -> list[str]:
+    """The hooks that only call those of the folder whose place ours takes."""
+    if not place.outside:
+        return []
+    there = [name for name in FORWARDED_IF_THERE if os.path.lexists(place.other / name)]
+    return [name for name in dict.fromkeys((*CLIENT, *FORWARDED, *there)) if name not in names]
 
 
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+def _survey(place: Place, names: tuple[str, ...]) -> list[Hook]:
+    outside = place.outside and place.is_ours
+    others = [aside(place.runs), *([place.other] if outside else [])]
+    return [
+        Hook(
+            name,
+            place.runs / name,
+            look(place.runs / name, name, outside=outside),
+            any(os.path.lexists(folder / name) for folder in others),
+        )
+        for name in names
+    ]

@@ -16,7 +16,7 @@ from pathlib import Path
 import gitdata
 from gitdata.backends.builders import DOCKERFILE, LocalBuilder
 from gitdata.backends.registry import parse_reference
-from gitdata.data.hooks import share
+from gitdata.data.share import share
 from gitdata.errors import MachineError
 from gitdata.identity import canonical, sha256
 

@@ -15,7 +15,7 @@ from executors.test_kubernetes_deploy import WANTED
 from gitdata.backends import kube as door
 from gitdata.backends.kube import Kube
 from gitdata.cli import main
-from gitdata.data.hooks import share
+from gitdata.data.share import share
 from gitdata.errors import RemoteError
 from gitdata.executors.kubernetes_apply import apply, wait
 from gitdata.executors.kubernetes_base import load

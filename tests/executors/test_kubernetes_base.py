@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cluster.programs import programs
-from gitdata.data.hooks import share
+from gitdata.data.share import share
 from gitdata.errors import InvalidInputError
 from gitdata.executors.kubernetes_base import kustomize, load
 from gitdata.formats.yaml12 import load_yaml_documents

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gitdata.data.hooks import share
+from gitdata.data.share import share
 from gitdata.executors.kubernetes_base import load
 from gitdata.executors.kubernetes_deploy import Places, Wanted, render, store_rule, without_keys
 

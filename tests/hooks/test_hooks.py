@@ -433,56 +433,7 @@ def test_outputs_of_stages_are_excluded_privately(data: Repo, gitdata: Program) 
     assert data.git("status --porcelain") == ""
 
 
-# ------------------------------------------------------------------------------------------------------ installation
-
-
-def test_a_hook_that_was_there_is_called_first_and_comes_back(repo: Repo, gitdata: Program) -> None:
-    hook = repo.path / ".git/hooks/pre-push"
-    hook.write_text('#!/bin/sh\necho "theirs $1"; cat\nexit 3\n')
-    hook.chmod(0o755)
-    before = hook.read_text()
-    gitdata("init")
-    gitdata("hooks", "install")
-    remote = Repo.create(repo.path.parent / "o.git", bare=True)
-    done = Program("git", cwd=repo.path)("push", remote.path, "main", check=False)
-    assert done.returncode != 0
-    assert "refs/heads/main" in done.stdout + done.stderr
-    gitdata("hooks", "uninstall")
-    assert hook.read_text() == before
-    assert {h["state"] for h in gitdata.json("hooks", "status")["hooks"]} == {"absent", "foreign"}
-
-
-def test_installing_twice_changes_nothing(repo: Repo, gitdata: Program) -> None:
-    gitdata("init")
-    folder = repo.path / ".git/hooks"
-    first = {p.name: p.read_text() for p in folder.iterdir()}
-    gitdata("hooks", "install")
-    assert {p.name: p.read_text() for p in folder.iterdir()} == first
-    assert not list(folder.glob("*.gitdata-chained"))
-
-
-def test_core_hooks_path_is_respected(repo: Repo, gitdata: Program) -> None:
-    repo.git("config", "core.hooksPath", ".githooks")
-    gitdata("init")
-    assert (repo.path / ".githooks/pre-commit").exists()
-    assert not (repo.path / ".git/hooks/pre-commit").exists()
-
-
-def test_hooks_switched_off_do_not_stop_init(repo: Repo, gitdata: Program) -> None:
-    repo.git("config", "core.hooksPath", "/dev/null")
-    assert "not installed" in gitdata("init").stderr
-
-
-def test_hooks_that_keep_each_other_end(repo: Repo, gitdata: Program) -> None:
-    """Another program keeps our hook as its predecessor, then we keep that one."""
-    gitdata("init")
-    hooks = repo.path / ".git/hooks"
-    (hooks / "pre-commit").rename(hooks / "pre-commit.legacy")
-    (hooks / "pre-commit").write_text('#!/bin/sh\nexec "$0.legacy" "$@"\n')
-    (hooks / "pre-commit").chmod(0o755)
-    gitdata("hooks", "install")
-    (hooks / "pre-commit.gitdata-chained").write_text(f'#!/bin/sh\nexec "{hooks}/pre-commit.legacy" "$@"\n')
-    Program("git", cwd=repo.path)("commit", "-q", "--allow-empty", "-m", "x", timeout=30)
+# ------------------------------------------------------------------------------------------------------ elsewhere
 
 
 def test_a_server_hook_wakes_the_controller_and_never_fails(repo: Repo, gitdata: Program, tmp_path: Path) -> None:
