@@ -15,6 +15,10 @@ _WORKS = (
     "test-db", "unfreeze", "unprotect", "update",
 )  # fmt: skip
 
+_GC = (
+    "never `dvc gc --cloud` here: it removes from the remote what other branches and the outputs of stages need; "
+    "`dvc gc --all-commits` frees this cache of what no commit names"
+)
 _EXPERIMENTS = "`dvc exp` works here, for the stages of dvc.yaml; `gitdata run` runs those of stages/"
 
 DVC: Mapping[str, str] = {
@@ -25,8 +29,7 @@ DVC: Mapping[str, str] = {
     "exp": _EXPERIMENTS,
     "experiments": _EXPERIMENTS,
     "fetch": "`gitdata pull`, or `gitdata checkout` without git; `dvc fetch` works here, for the cache alone",
-    "gc": "never `dvc gc --cloud` here: it removes from the remote what other branches and the outputs of stages need; "
-    "`dvc gc --workspace --not-in-remote` frees this cache of what the remote has",
+    "gc": _GC,
     "git-hook": "`gitdata hooks install` installs the hooks",
     "install": "`gitdata hooks install`",
     "list": "`gitdata ls`",
@@ -52,7 +55,7 @@ PACHYDERM: Mapping[str, str] = {
     "finish commit": "`git commit`, then `git push`",
     "flush commit": "`gitdata job wait`",
     "flush job": "`gitdata job wait`",
-    "garbage-collect": "`dvc gc`, but never with --cloud: it removes the outputs of stages from the remote",
+    "garbage-collect": _GC,
     "get file": "`gitdata get REV:PATH`",
     "glob file": "`gitdata ls REV:PATH`",
     "inspect commit": "`gitdata log`, `git show`, or `gitdata prov show REV`",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 
 from gitdata.commands.job_list import ago, job_json
-from gitdata.commands.sites import add_zone_option, visit_jobs
+from gitdata.commands.sites import add_zone_option, sought_job
 from gitdata.commands.terminal import print_json, print_lines
-from gitdata.controller.jobs import JobRow, find_job, job_plan, job_results
+from gitdata.controller.jobs import JobRow, job_plan, job_results
+from gitdata.controller.presence import absent
 from gitdata.model import Datum, DatumResult
 
 
@@ -18,12 +19,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    store, zone, commits = visit_jobs(args)
-    row = find_job(store, zone, commits, args.job)
+    store, zone, row = sought_job(args)
     plan = job_plan(store, zone, row)
     results = job_results(store, zone, plan.stage_key, row.id) if plan else {}
     body = job_json(row) | {
         "environment": plan.environment.id if plan else None,
+        "objects_gone": absent(store, [row.output]).get(row.output, 0),
         "cmd": list(plan.stage.transform.cmd) if plan else None,
         "stage_key": plan.stage_key if plan else None,
         "datum_list": [_datum(row, datum, results.get(datum.id)) for datum in (plan.datums if plan else ())],
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(body)
         return 0
-    lines = [f"{name}: {value}" for name, value in body.items() if name != "datum_list" and value not in (None, "")]
+    lines = [f"{name}: {value}" for name, value in body.items() if name != "datum_list" and value not in (None, "", 0)]
     lines.append(f"age: {ago(row.started)}")
     for item in body["datum_list"]:
         reason = f"  {item['message']}" if item["message"] else ""

@@ -10,12 +10,14 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from gitdata.commands.sites import add_zone_option, visit_jobs
-from gitdata.commands.terminal import duration, print_json, print_table, size
+from gitdata.commands.sites import add_zone_option, unrun, visit_jobs
+from gitdata.commands.terminal import duration, print_json, print_table, say, size
 from gitdata.controller.jobs import JobRow, list_jobs
+from gitdata.controller.presence import absent
+from gitdata.data.repository import Repository
 from gitdata.errors import UsageError
 
-COLOURS = {"success": "32", "running": "33", "cancelled": "33", "failed": "31"}
+COLOURS = {"success": "32", "outputs gone": "31", "running": "33", "cancelled": "33", "failed": "31"}
 HEADER = ("ID", "OUTPUT COMMIT", "STAGE", "STARTED", "DURATION", "RESTART", "PROGRESS", "DOWN", "UP", "STATE")
 
 
@@ -31,14 +33,19 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--limit {args.limit}: must be at least 1")
     store, zone, commits = visit_jobs(args)
     rows = list_jobs(store, zone, commits, args.limit, args.stage or "")
+    gone = absent(store, {row.output for row in rows})
     if args.json:
-        print_json([job_json(row) for row in rows])
+        print_json([job_json(row) | {"objects_gone": gone.get(row.output, 0)} for row in rows])
     else:
-        print_table(HEADER, (_cells(row) for row in rows), COLOURS)
+        print_table(HEADER, (_cells(row, gone.get(row.output, 0)) for row in rows), COLOURS)
+    for text in [] if args.local else unrun(Repository.open().git, args.stage or ""):
+        say(text)
+    if any(row.output in gone for row in rows):
+        say("outputs gone: they are no longer on the data remote; `gitdata job retry STAGE` makes them again")
     return 0
 
 
-def _cells(row: JobRow) -> tuple[str, ...]:
+def _cells(row: JobRow, gone: int) -> tuple[str, ...]:
     return (
         row.id,
         row.output_commit[:12] or "-",
@@ -49,7 +56,7 @@ def _cells(row: JobRow) -> tuple[str, ...]:
         row.progress,
         size(row.bytes_down),
         size(row.bytes_up),
-        row.state,
+        "outputs gone" if gone else row.state,
     )
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
-from gitdata.commands.sites import add_zone_option, visit_jobs
+from gitdata.commands.sites import add_zone_option, sought_job
 from gitdata.commands.terminal import print_json, print_text, say
-from gitdata.controller.jobs import JobRow, datum_log, find_job, job_plan, job_results, live_tails
+from gitdata.controller.jobs import JobRow, datum_log, job_plan, job_results, live_tails
 from gitdata.model import Datum, DatumResult, RunPlan
 
 
@@ -23,8 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    store, zone, commits = visit_jobs(args)
-    row = find_job(store, zone, commits, args.job)
+    store, zone, row = sought_job(args)
     plan = job_plan(store, zone, row)
     results = job_results(store, zone, plan.stage_key, row.id) if plan else {}
     chosen = [

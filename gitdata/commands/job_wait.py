@@ -1,6 +1,7 @@
 """Wait until the outputs of a commit are published, and say how its stages ended.
 
-Ends with 0 if every stage succeeded or there is none, 9 if one failed, 8 after --timeout. A newer commit that contains
+Ends with 0 if every stage succeeded or there is none, 9 if one failed, 6 if the bytes of an output are gone from the
+data remote, 8 after --timeout. A newer commit that contains
 the one waited for counts: of several pushes in a row the controller may pass over those between. What was asked for
 before, a retry say, is waited for too.
 """
@@ -16,11 +17,13 @@ from gitdata.commands.plan import COLOURS
 from gitdata.commands.sites import branch_of
 from gitdata.commands.terminal import print_json, print_table, say
 from gitdata.controller.jobs import job_of
+from gitdata.controller.presence import absent, words
+from gitdata.controller.published import generated_pointers
 from gitdata.controller.sources import Tree
 from gitdata.controller.visit import Awaited, describe, missing_push
 from gitdata.data.repository import Repository
 from gitdata.data.revisions import commit_of, default_branch
-from gitdata.errors import BusyError, GitdataError, InvalidInputError, RemoteError, RunFailedError
+from gitdata.errors import BusyError, GitdataError, InvalidInputError, MissingDataError, RemoteError, RunFailedError
 
 _POLL_SECONDS = 0.5
 _LONGEST_PAUSE = 10.0
@@ -54,7 +57,10 @@ def run(args: argparse.Namespace) -> int:
     found = describe(git, tip, branch)
     assert found is not None
     if args.json:
-        stages = {name: {"state": s, "run": r, "result": n} for name, (s, r, n) in found.stages.items()}
+        stages = {
+            name: {"state": s, "run": r, "result": n, "reason": found.reasons.get(name, "")}
+            for name, (s, r, n) in found.stages.items()
+        }
         print_json({"output_commit": tip, "source_commit": found.source, "stages": stages, "error": found.error})
     else:
         rows = ((n, s) for n, (s, _, _) in found.stages.items())
@@ -62,10 +68,17 @@ def run(args: argparse.Namespace) -> int:
         say(found.error or f"outputs of {found.source[:12]}: gitdata/{branch} at {tip[:12]}")
         for name, (state, run_key, result) in found.stages.items():
             if state == "failed":
-                for line in _reason(repository, args.remote, run_key, result):
+                known = found.reasons.get(name, "see `gitdata plan`")
+                for line in _reason(repository, args.remote, run_key, result, known):
                     say(line if line.startswith(" ") else f"{name} failed: {line}")
-    failed = found.error or any(state != "success" for state, _, _ in found.stages.values())
-    return RunFailedError.exit_code if failed else 0
+        for remark in found.remarks:
+            say(f"warning: {remark}")
+    if found.error or any(state != "success" for state, _, _ in found.stages.values()):
+        return RunFailedError.exit_code
+    gone = _gone(repository, args.remote, tip)
+    for name, count in gone.items():
+        say(f"{name}: {words(count)} from the data remote; `gitdata job retry {name}` makes it again")
+    return MissingDataError.exit_code if gone else 0
 
 
 def wait(awaited: Awaited, branch: str, timeout: float, *, patience: float = _PATIENCE) -> str:
@@ -102,10 +115,25 @@ def _has_stages(git: Git, commit: str) -> bool:
         return True  # which is published as well
 
 
-def _reason(repository: Repository, remote: str | None, run_key: str, result: str) -> tuple[str, ...]:
-    """Why a stage failed and where to read on, as far as the data remote tells it: a line each."""
+def _gone(repository: Repository, remote: str | None, tip: str) -> dict[str, int]:
+    """Stage -> objects of its published output that are not on the data remote; none where that cannot be asked."""
+    oids = {name: pointer.output.oid for name, pointer in generated_pointers(repository.git, tip).items()}
+    try:
+        lacking = absent(repository.remote(remote), oids.values())
+    except GitdataError:
+        return {}
+    return {name: lacking[oid] for name, oid in oids.items() if oid in lacking}
+
+
+def _reason(repository: Repository, remote: str | None, run_key: str, result: str, known: str) -> tuple[str, ...]:
+    """Why a stage failed and where to read on, as far as the data remote tells it: a line each.
+
+    known: what the output commit says.
+    """
+    if run_key == "-":
+        return (known,)
     try:
         job = job_of(repository.remote(remote), "main", run_key, result)
     except GitdataError:  # the answer of this command comes from git alone
-        return ("see `gitdata plan`",)
+        return (known,)
     return job.message or "see its log", f"  `gitdata job logs --failed {job.id}` shows what its commands said"

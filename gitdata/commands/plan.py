@@ -7,14 +7,17 @@ unrunnable (a stage before it failed).
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+from gitdata.backends.git import Git
 from gitdata.commands.sites import branch_of, refresh_quietly
 from gitdata.commands.terminal import print_json, print_table, say
 from gitdata.commands.workshops import lookout, wish
-from gitdata.controller.facts import Facts
+from gitdata.controller.facts import Facts, Wish
 from gitdata.controller.plan import StagePlan
+from gitdata.controller.visit import describe, output_tips
 from gitdata.data.repository import Repository
 from gitdata.errors import InvalidInputError
 
@@ -36,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
     site = lookout(repository, args.remote, asked)
     with closing(site.executor):
         survey = Facts(site).survey(asked)
+    for text in _said_before(repository.git, asked):
+        say(text)
     if survey.error:
         raise InvalidInputError(survey.error)
     for remark in survey.remarks:
@@ -49,6 +54,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         say(f"{survey.wish.commit[:12]} has no stages (no specs under stages/)")
     return int(args.exit_code and any(p.state in ("run", "waiting") for p in plans))
+
+
+def _said_before(git: Git, asked: Wish) -> Iterator[str]:
+    """What the controller published of this very commit: it may lack what this clone has."""
+    tip = output_tips(git).get(asked.branch)
+    found = describe(git, tip, asked.branch) if tip else None
+    if found is not None and found.source == asked.commit:
+        yield from (f"{name}: the controller says: {reason}" for name, reason in found.reasons.items())
 
 
 def _datums(plan: StagePlan) -> str:

@@ -14,6 +14,7 @@ from gitdata.backends.git import Git
 from gitdata.backends.objects import ObjectStore
 from gitdata.backends.stores import open_store
 from gitdata.backends.users import user_name
+from gitdata.controller.jobs import JobRow, find_job
 from gitdata.controller.requests import push_request
 from gitdata.controller.visit import (
     OutputCommit,
@@ -47,6 +48,32 @@ def visit_jobs(args: argparse.Namespace) -> tuple[ObjectStore, str, Iterator[Out
     store, zone = zone_of(args, repository)
     refresh_quietly(repository)
     return store, zone, output_commits(repository.git)
+
+
+def unrun(git: Git, stage: str = "") -> Iterator[str]:
+    """A line for each stage, or for one, that failed before it had a job, as the tips of the output branches say."""
+    for branch, tip in sorted(output_tips(git).items()):
+        found = describe(git, tip, branch)
+        if found is None:
+            continue
+        if found.error and not stage:
+            yield f"gitdata/{branch}: {found.error}"
+        for name, reason in found.reasons.items():
+            if stage in ("", name) and found.stages.get(name, ("", "", ""))[1] == "-":
+                yield f"{name} of {branch} failed before it had a job: {reason}"
+
+
+def sought_job(args: argparse.Namespace) -> tuple[ObjectStore, str, JobRow]:
+    """The store, the zone, and the job that the arguments name. Raises MissingDataError, with the reason where the
+    stage failed before it had one.
+    """
+    store, zone, commits = visit_jobs(args)
+    try:
+        return store, zone, find_job(store, zone, commits, args.job)
+    except MissingDataError as error:
+        for text in [] if args.local else unrun(Repository.open().git, args.job):
+            raise MissingDataError(text, hint=error.hint) from error
+        raise
 
 
 def refresh_quietly(repository: Repository) -> None:

@@ -147,7 +147,7 @@ class Facts:
         try:
             for leaf in leaves(stage.input):
                 if leaf.repo not in upstream and leaf.repo not in sources:
-                    sources[leaf.repo] = tree.source(leaf.repo, self.site.store)
+                    sources[leaf.repo] = self._source(tree, leaf.repo)
             listings = {repo: source.listing for repo, source in sources.items()}
             listings |= {repo: self.output_listing(plan) for repo, plan in upstream.items()}
             key = stage_key(environment.id, stage)
@@ -170,6 +170,13 @@ class Facts:
             preferred=wish.preferred.get(stage.name, ""),
             retried=wish.retried,
         )
+
+    def _source(self, tree: Tree, repo: str) -> Source:
+        try:
+            return tree.source(repo, self.site.store)
+        except MissingDataError as error:  # of an object: whose it is, people cannot see from its name
+            named = error.message if repo in error.message else f"input {repo}: {error.message}"
+            raise MissingDataError(named, hint=error.hint) from error
 
     def _words(self, stage: Stage, error: GitdataError) -> str:
         """What is wrong with the inputs of a stage and what to do: data that comes later is seen only on request."""

@@ -55,6 +55,11 @@ class JobRow:
     records: Mapping[str, RunRecord]
 
     @property
+    def output(self) -> str:
+        """The oid of what the job made, "" if it made nothing (yet)."""
+        return next((record.output.oid for record in self.records.values() if record.output), "")
+
+    @property
     def progress(self) -> str:
         done = self.counts.processed + self.counts.failed
         return f"{done} + {self.counts.skipped} / {self.counts.total}"
