@@ -195,23 +195,31 @@ def make_folders(folder: Path, *, shared: bool = False) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable. Some network file systems cannot, and need not."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
+        sync_names(descriptor)
     finally:
         os.close(descriptor)
 
 
-def sync_filesystem(folder: Path) -> None:
-    """Make everything that was written to the file system of ``folder`` durable: one flush for many files."""
+def sync_names(folder: int) -> None:
+    """Make the names in a folder durable. Some file systems cannot, and need not: a network's, Windows's below WSL."""
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+
+
+def sync_filesystem(folder: Path, function: str = "syncfs") -> None:
+    """Make everything that was written to the file system of ``folder`` durable: one flush for many files.
+
+    function: the C library's own; where it has none of this name, all file systems are flushed.
+    """
     # Deferred: costs 10 ms to import, and only large writes come here.
     import ctypes
 
-    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), function, None)
     if syncfs is None:  # not Linux
         os.sync()
         return

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-from gitdata.backends.local import write_all
+from gitdata.backends.local import sync_names, write_all
 from gitdata.data.folders import FOLDER, Folders, exists, opened, remove
 from gitdata.data.hashing import Digest, Hasher
 from gitdata.data.scratch import claim, is_scratch, scratch_name
@@ -59,7 +59,7 @@ def write_listing(
                 os.rename(scratch, dest.name, src_dir_fd=parent, dst_dir_fd=parent)
         finally:
             shutil.rmtree(scratch, ignore_errors=True, dir_fd=parent)
-        os.fsync(parent)
+        sync_names(parent)
     return tuple(written.get(entry.path, entry) for entry in listing)
 
 
@@ -88,7 +88,7 @@ def write_file(entry: Entry, source: Source, dest: Path, *, replace: bool = Fals
             os.rename(scratch, dest.name, src_dir_fd=parent, dst_dir_fd=parent)
         finally:
             remove(parent, scratch)
-        os.fsync(parent)
+        sync_names(parent)
     return Entry(entry.path, entry.oid, digest.size, entry.exec, digest.sha256)
 
 

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gitdata.backends.local import write_all
+from gitdata.backends.local import sync_names, write_all
 from gitdata.data.folders import opened, remove
 from gitdata.data.hashing import CHUNK
 from gitdata.data.scratch import scratch_name
@@ -61,7 +61,7 @@ def _move(root: Path, scratch: Path, dest: Path) -> None:
                 os.rename(near, dest.name, src_dir_fd=parent, dst_dir_fd=parent)
             finally:
                 remove(parent, near)
-        os.fsync(parent)
+        sync_names(parent)
 
 
 def _copy(source: Path, parent: int, name: str) -> None:

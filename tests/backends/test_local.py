@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitdata.backends.local import LocalStore, verified
+from gitdata.backends.local import LocalStore, sync_filesystem, sync_names, verified
 from gitdata.errors import MissingDataError, RemoteError
 
 
@@ -71,3 +71,21 @@ def test_a_folder_of_somebody_else_is_named_with_the_cure(tmp_path: Path) -> Non
         assert "shared group" in caught.value.hint
     finally:
         folder.chmod(0o755)
+
+
+def test_a_folder_whose_names_cannot_be_made_durable_is_no_error() -> None:
+    """A pipe stands for it: the kernel answers fsync alike."""
+    reading, writing = os.pipe()
+    try:
+        with pytest.raises(OSError, match="Invalid argument"):
+            os.fsync(writing)
+        sync_names(writing)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_many_files_are_made_durable_also_without_syncfs(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    sync_filesystem(tmp_path)
+    sync_filesystem(tmp_path, function="no_such_function")
