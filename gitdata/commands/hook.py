@@ -14,8 +14,10 @@ from gitdata.backends.git import Git
 from gitdata.commands.progress import Progress
 from gitdata.commands.terminal import say
 from gitdata.data.bring import bring, clear_gone
-from gitdata.data.outgoing import new_pointers, parse_lines, send_new
+from gitdata.data.outgoing import brought_by, outputs_at, parse_lines
 from gitdata.data.repository import Repository, is_initialised
+from gitdata.data.sending import send
+from gitdata.data.sent import record, unproven
 from gitdata.data.workspace import Workspace
 from gitdata.errors import ConflictError, GitdataError, NotARepositoryError
 
@@ -64,7 +66,7 @@ def _hold_back(remote: str, error: NotARepositoryError) -> None:
     if git.call("rev-parse", "--is-inside-work-tree").stdout.strip() != b"true":
         return  # a bare repository: a mirror, whose pointers came with their data
     for line in parse_lines(sys.stdin.read()):
-        if is_initialised(git, line.local) and new_pointers(git, [line], remote):
+        if is_initialised(git, line.local) and brought_by(git, [line], remote).outputs:
             name = line.local_ref.removeprefix("refs/heads/")
             cure = error.hint if is_initialised(git, "HEAD") else f"git switch {name}"
             raise ConflictError(
@@ -74,10 +76,15 @@ def _hold_back(remote: str, error: NotARepositoryError) -> None:
 
 
 def _before_push(repo: Repository, remote: str) -> int:
-    lines = parse_lines(sys.stdin.read())
+    brought = brought_by(repo.git, parse_lines(sys.stdin.read()), remote)
+    head = repo.git.resolve("HEAD")
+    earlier = unproven(repo, outputs_at(repo.git, head).outputs) if head else []
     with Progress("sending") as show:
-        done = send_new(repo, lines, remote, show)
+        done = send(repo, brought.outputs, earlier, show)
         show.done(done.objects, done.bytes)
+    record(repo, done.proven, complete=not done.lost)
+    for remark in (*(f"{problem}: its data was not sent" for problem in brought.problems), *done.remarks):
+        say(f"gitdata: {remark}")
     return 0
 
 

@@ -1,23 +1,21 @@
-"""What a push must have on the data remote before its commits get there.
+"""Which data goes out with a push: the outputs of the pointers, and of DVC's pipelines, that its commits bring.
 
-Called by ``push`` and the pre-push hook. Data before refs: every object of every pointer that the pushed commits bring
-is on the remote when this returns, but for what `dvc import` brought from another repository: that goes along where it
-is here. It must never let a push through whose data is in nobody else's reach.
+Called by ``push`` and the pre-push hook; ``sending`` does the sending. A pointer that cannot be read is a problem by
+name and never keeps the others from being sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gitdata.backends.git import Git
 from gitdata.backends.git_records import is_sha
-from gitdata.data.cache import Cache
-from gitdata.data.repository import Repository, pointers_at
-from gitdata.data.transfer import Progress, Transferred, push_objects, read_listing
-from gitdata.errors import MissingDataError
+from gitdata.errors import InvalidInputError
 from gitdata.formats.dvc import Pointer, output_path, parse_pointer
-from gitdata.formats.dvcdir import object_key
+from gitdata.formats.dvclock import is_lock, lock_pointer, pipeline_name
+
+_LOCKS = (":(glob)**/dvc.lock", ":(glob)**/dvc.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +26,28 @@ class Line:
     local: str
     remote_ref: str
     remote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One output whose data belongs on a remote. remote: its name, "" for the default one.
+
+    legacy: a hash of DVC 2, whose objects have other keys. imported: DVC has it from another repository.
+    """
+
+    path: str
+    oid: str
+    remote: str = ""
+    legacy: bool = False
+    imported: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What pointers name; and what cannot be read of them, a line each."""
+
+    outputs: tuple[Outgoing, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 def parse_lines(text: str) -> list[Line]:
@@ -42,91 +62,91 @@ def parse_lines(text: str) -> list[Line]:
     ]
 
 
-def new_pointers(git: Git, lines: Iterable[Line], remote: str) -> dict[str, list[tuple[str, Pointer]]]:
-    """The pointers that these pushes bring: git's blob sha -> (path, pointer)."""
-    found: dict[str, str] = {}
+def brought_by(git: Git, lines: Iterable[Line], remote: str) -> Found:
+    """The outputs of all commits that these pushes bring to a git remote (a pattern of its name)."""
+    outputs: list[Outgoing] = []
+    problems: list[str] = []
     for line in lines:
         known = is_sha(line.remote) and git.resolve(line.remote) is not None
-        out = git.run(
-            *("rev-list", "--objects", "--full-history", line.local),
-            *([f"^{line.remote}"] if known else []),
-            *("--not", f"--remotes={remote}", "--", "*.dvc"),
-        )
-        for row in out.splitlines():
-            sha, _, name = row.decode(errors="surrogateescape").partition(" ")
-            if name.endswith(".dvc") and not name.endswith("/.dvc") and name != ".dvc":
-                found[sha] = name
+        reach = (line.local, *([f"^{line.remote}"] if known else []), "--not", f"--remotes={remote}")
+        for files in (*_new_pointers(git, reach), *_new_locks(git, reach)):
+            found = read_files(files)
+            outputs += found.outputs
+            problems += found.problems
+    return Found(tuple(dict.fromkeys(outputs)), tuple(dict.fromkeys(problems)))
+
+
+def outputs_at(git: Git, treeish: str) -> Found:
+    """The outputs of one tree."""
+    names = {e.path: e.sha for e in git.ls_tree(treeish) if e.mode.startswith("100") and _counts(e.path)}
+    blobs = git.blobs(names.values())
+    return read_files({name: blobs[sha] for name, sha in names.items()})
+
+
+def _counts(name: str) -> bool:
+    return _is_pointer(name) or is_lock(name) or name.rpartition("/")[2] == "dvc.yaml"
+
+
+def _is_pointer(name: str) -> bool:
+    return name.endswith(".dvc") and not name.endswith("/.dvc") and name != ".dvc"
+
+
+def _new_pointers(git: Git, reach: tuple[str, ...]) -> Iterator[dict[str, bytes]]:
+    """Each version of each pointer, alone."""
+    out = git.run("rev-list", "--objects", "--full-history", *reach, "--", "*.dvc")
+    found = {}
+    for row in out.splitlines():
+        sha, _, name = row.decode(errors="surrogateescape").partition(" ")
+        if _is_pointer(name):
+            found[sha] = name
     blobs = git.blobs(found)
-    return {sha: [(name, parse_pointer(blobs[sha], name))] for sha, name in found.items() if sha in blobs}
+    for sha, name in found.items():
+        if sha in blobs:
+            yield {name: blobs[sha]}
 
 
-def send_new(repo: Repository, lines: Iterable[Line], remote: str, progress: Progress | None = None) -> Transferred:
-    """Bring the data of what a push brings to the data remote. Raises MissingDataError naming path and oid."""
-    found = new_pointers(repo.git, lines, remote)
-    return send(repo, [pair for pairs in found.values() for pair in pairs], progress)
+def _new_locks(git: Git, reach: tuple[str, ...]) -> Iterator[dict[str, bytes]]:
+    """Each version of a dvc.lock together with the dvc.yaml of its commit, which says what is kept."""
+    commits = git.run("rev-list", "--full-history", *reach, "--", *_LOCKS)
+    if not commits:
+        return
+    shown = git.run("diff-tree", "--stdin", "-z", "-r", "-m", "--root", "--name-only", "--", *_LOCKS, input=commits)
+    wanted: dict[tuple[str, str], None] = {}
+    commit = ""
+    for word in shown.decode(errors="surrogateescape").split("\0"):
+        if is_sha(word.strip()):
+            commit = word.strip()
+        elif word:
+            wanted[commit, word.removesuffix("dvc.yaml").removesuffix("dvc.lock") + "dvc.lock"] = None
+    names = [(f"{commit}:{lock}", f"{commit}:{pipeline_name(lock)}", lock) for commit, lock in wanted]
+    blobs = git.blobs(name for pair in names for name in pair[:2] if "\n" not in name)
+    for lock, pipeline, name in names:
+        if lock in blobs:
+            yield {name: blobs[lock]} | ({pipeline_name(name): blobs[pipeline]} if pipeline in blobs else {})
 
 
-def send_head(repo: Repository, progress: Progress | None = None) -> Transferred:
-    """Bring the data of the current commit to the data remote."""
-    head = repo.git.resolve("HEAD")
-    found = pointers_at(repo.git, head) if head else {}
-    return send(repo, list(found.items()), progress)
-
-
-def send(repo: Repository, pointers: Iterable[tuple[str, Pointer]], progress: Progress | None = None) -> Transferred:
-    wanted: dict[str, dict[str, str]] = {}
-    for name, pointer in pointers:
-        for out, extra in zip(pointer.outs, pointer.extras or ({},) * len(pointer.outs), strict=False):
-            if not out.oid or pointer.legacy or not _is_pushed(extra):
+def read_files(files: Mapping[str, bytes]) -> Found:
+    """What pointers and locks name, each as it stands; dvc.yaml files are there for their locks."""
+    outputs: list[Outgoing] = []
+    problems: list[str] = []
+    for name, text in files.items():
+        try:
+            if is_lock(name):
+                pointer, said = lock_pointer(text, files.get(pipeline_name(name)), name)
+                problems += said
+            elif _is_pointer(name):
+                pointer = parse_pointer(text, name)
+            else:
                 continue
-            if not pointer.imported or _is_here(repo.cache, out.oid):
-                place = str(extra.get("remote") or "")
-                wanted.setdefault(place, {})[out.oid] = output_path(name, pointer, out)
-    moved = count = present = 0
-    for place, paths in wanted.items():
-        done = _send_to(repo, place or None, paths, progress)
-        moved, count, present = moved + done.objects, count + done.bytes, present + done.present
-    return Transferred(moved, count, present)
+        except InvalidInputError as error:
+            problems.append(error.message)
+            continue
+        outputs += _outputs(name, pointer)
+    return Found(tuple(outputs), tuple(problems))
 
 
-def _is_pushed(extra: Mapping[str, object]) -> bool:
-    return extra.get("push") is not False and extra.get("cache") is not False
-
-
-def _is_here(cache: Cache, oid: str) -> bool:
-    return cache.has(oid) and (not oid.endswith(".dir") or all(cache.has(entry.oid) for entry in cache.listing(oid)))
-
-
-def _send_to(repo: Repository, place: str | None, paths: dict[str, str], progress: Progress | None) -> Transferred:
-    store = repo.remote(place)
-    try:
-        return push_objects(store, repo.cache, paths, progress)
-    except MissingDataError as error:
-        lost = _lost(repo, place, paths)
-        if not lost:
-            raise
-        shown = "; ".join(f"{path} ({oid})" for path, oid in lost[:3])
-        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
-        raise MissingDataError(
-            f"data is neither in the cache nor on {store.url}: {shown}{more}",
-            hint="bring the files back and `gitdata add` them, or pull from a remote that has them",
-        ) from error
-
-
-def _lost(repo: Repository, place: str | None, paths: dict[str, str]) -> list[tuple[str, str]]:
-    """(path, oid) of what nobody has; the first few are enough for a message."""
-    store, lost = repo.remote(place), []
-    for oid, path in sorted(paths.items(), key=lambda item: item[1]):
-        members = [(path, oid)]
-        if oid.endswith(".dir"):
-            try:
-                listing = repo.cache.listing(oid) if repo.cache.has(oid) else read_listing(store, oid)
-            except MissingDataError:
-                listing = ()
-            members += [(f"{path}/{entry.path}", entry.oid) for entry in listing]
-        for name, one in members:
-            if not repo.cache.has(one) and store.head(object_key(one)) is None:
-                lost.append((name, one))
-            if len(lost) > 10:
-                return lost
-    return lost
+def _outputs(name: str, pointer: Pointer) -> Iterator[Outgoing]:
+    for out, extra in zip(pointer.outs, pointer.extras or ({},) * len(pointer.outs), strict=False):
+        if out.oid and extra.get("push") is not False and extra.get("cache") is not False:
+            path, remote = output_path(name, pointer, out), str(extra.get("remote") or "")
+            yield Outgoing(path, out.oid, remote, pointer.legacy, pointer.imported)
