@@ -12,7 +12,7 @@ from gitdata.backends.git import Git
 from gitdata.commands.terminal import print_line, say
 from gitdata.data.hooks import decline, declined, install
 from gitdata.data.repository import Repository
-from gitdata.data.setup import REMOTE, about_remote, add_remote, check_remote, make_folder
+from gitdata.data.setup import REMOTE, about_remote, add_remote, check_layout, check_remote, make_folder
 from gitdata.data.workspace import Workspace
 from gitdata.errors import ConflictError, UsageError
 
@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if options and args.remote is None:
         raise UsageError("--option needs --remote")
     repo = Repository.find()
+    check_layout(repo)
     if args.remote is not None:
         check_remote(repo, args.remote, options)  # before anything is written
     files = make_folder(repo)

@@ -60,6 +60,12 @@ class Repository:
     def find(cls, path: Path | None = None) -> Repository:
         """As ``open``, for a git repository that may not have been initialised."""
         found = discover(path)
+        place = nested_project(Path(path or Path.cwd()).absolute(), found.root)
+        if place is not None:
+            raise NotARepositoryError(
+                f"{place}: a DVC project in a subfolder (`dvc init --subdir`); gitdata works with one at the top alone",
+                hint=f"go on with `dvc` in {place.name}/, or run gitdata outside of it",
+            )
         return cls(found.root, found.git_dir, found.common_dir, found.variables)
 
     # ------------------------------------------------------------------------------------------------ configuration
@@ -126,6 +132,11 @@ class Repository:
         except ValueError as error:
             raise InvalidInputError(f"{path}: outside of the repository {self.root}") from error
         check_inside(self.git, self.root, name)
+        other = nested_project(place, self.root.resolve())
+        if other is not None:
+            raise InvalidInputError(
+                f"{path}: it is in another DVC project, {other}", hint=f"use `dvc` in {other.name}/"
+            )
         return name
 
     # --------------------------------------------------------------------------------------------------------- lock
@@ -148,6 +159,16 @@ def _not_initialised(root: Path) -> NotARepositoryError:
                 hint=f"cd {folder}; or `gitdata init` here, if its data shall be its own",
             )
     return NotARepositoryError(f"{root}: not a gitdata repository yet", hint="run `gitdata init` here")
+
+
+def nested_project(place: Path, root: Path) -> Path | None:
+    """The folder of a DVC project of its own around ``place``, below ``root``."""
+    for folder in (place, *place.parents):
+        if folder == root or not folder.is_relative_to(root):
+            return None
+        if (folder / ".dvc/config").is_file():
+            return folder
+    return None
 
 
 def is_initialised(git: Git, revision: str) -> bool:

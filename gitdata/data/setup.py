@@ -34,6 +34,19 @@ _SECRET = frozenset({"access_key_id", "secret_access_key", "session_token", "sse
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
+def check_layout(repo: Repository) -> None:
+    """Raises InvalidInputError where DVC projects lie in subfolders: their pointers would be taken for this one's."""
+    listed = repo.git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*/.dvc/config")
+    names = sorted({os.fsdecode(row).removesuffix("/.dvc/config") for row in listed.split(b"\0")[:-1]})
+    if names:
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        raise InvalidInputError(
+            f"{repo.root}: DVC projects lie in subfolders (`dvc init --subdir`): {', '.join(names[:5])}{more};"
+            " gitdata works with one project, at the top",
+            hint="go on with `dvc` in them, or move their data into one project",
+        )
+
+
 def make_folder(repo: Repository) -> list[str]:
     """DVC's folder and files; the paths that were missing."""
     if (repo.root / ".dvc").is_symlink() or ((repo.root / ".dvc").exists() and not (repo.root / ".dvc").is_dir()):

@@ -73,3 +73,35 @@ def test_an_option_that_cannot_be_is_refused(repo: Repo, gitdata: Program, optio
     assert said in done.stderr
     assert "key:word" not in done.stderr
     assert not (repo.path / ".dvc").exists()
+
+
+def test_a_dvc_project_in_a_subfolder_is_refused_by_every_verb(repo: Repo, gitdata: Program, dvc: Program) -> None:
+    sub = repo.path / "proj"
+    (sub / "deep").mkdir(parents=True)
+    dvc("init", "-q", "--subdir", cwd=sub)
+    repo.write("proj/foo", "foo")
+    dvc("add", "-q", "foo", cwd=sub)
+    repo.commit("proj")
+    for words in (
+        ["init"],
+        ["status"],
+        ["add", "foo"],
+        ["checkout"],
+        ["push"],
+        ["pull"],
+        ["commit", "-m", "x"],
+        ["ls"],
+    ):
+        for place in (sub, sub / "deep"):
+            done = gitdata(*words, cwd=place, code=3)
+            assert "proj: a DVC project in a subfolder" in done.stderr
+    assert "subfolders (`dvc init --subdir`): proj;" in gitdata("init", code=4).stderr
+    assert not (repo.path / ".dvc").exists()
+
+
+def test_a_project_that_came_below_is_left_alone(repo: Repo, gitdata: Program, dvc: Program) -> None:
+    gitdata("init")
+    (repo.path / "proj").mkdir()
+    dvc("init", "-q", "--subdir", cwd=repo.path / "proj")
+    repo.write("proj/foo", "foo")
+    assert "another DVC project" in gitdata("add", "proj/foo", code=4).stderr
