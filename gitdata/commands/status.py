@@ -13,11 +13,18 @@ from gitdata.data.quick import nothing_moved
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    what = "what of the current commit is not on its data remote; asks the server, as nothing else here does"
+    parser.add_argument("--remote", action="store_true", help=what)
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.add_argument("--exit-code", action="store_true", help="exit with 1 if anything differs")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.remote:
+        # Deferred: what only this option needs.
+        from gitdata.commands.status_remote import remote_status
+
+        return 1 if remote_status(as_json=args.json) and args.exit_code else 0
     known = None if args.json else nothing_moved()
     if known is not None:
         print_text(clean_text(*known))

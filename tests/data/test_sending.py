@@ -196,3 +196,42 @@ def test_a_remote_that_is_left_to_dvc_holds_no_push_back(work: Repo, gitdata: Pr
     dvc("remote", "modify", "cloud", "version_aware", "true")
     assert "left to `dvc push`" in push(work)
     assert "cloud is left to DVC" in gitdata("init").stderr
+
+
+# --------------------------------------------------------------------------------------------------- status --remote
+
+
+def test_status_remote_lists_what_is_not_there(work: Repo, gitdata: Program, tmp_path: Path) -> None:
+    add(work, gitdata, "images/a", "one")
+    add(work, gitdata, "images/b", "two")
+    push(work)
+    assert gitdata("status", "--remote", "--exit-code").stdout == "1 output of the commit, all on the data remote\n"
+    [lost] = [p for p in (tmp_path / "store").rglob("*") if p.is_file() and p.read_text() == "two"]
+    lost.unlink()
+    done = gitdata("status", "--remote", "--exit-code", code=1).stdout
+    assert "images: 1 object not on" in done
+    assert "images/b (" in done
+    assert "gitdata push sends it" in done
+    for path in (work.path / ".dvc/cache").rglob("*"):
+        if path.is_file() and path.read_text() == "two":
+            path.unlink()
+    assert "in a clone that has it" in gitdata("status", "--remote").stdout
+    [row] = gitdata.json("status", "--remote")["lacking"]
+    assert [(one["path"], one["in_cache"]) for one in row["objects"]] == [("images/b", False)]
+
+
+def test_status_remote_knows_all_kinds_of_outputs(work: Repo, gitdata: Program, dvc: Program) -> None:
+    work.write("dvc.yaml", "stages: {s: {cmd: echo 1 > made, outs: [made]}}\n")
+    dvc("repro", "-q")
+    work.write("greeting.dvc", LEGACY)
+    work.git("add", ".")
+    work.git("commit", "--no-verify", "-qm", "all")
+    done = gitdata.json("status", "--remote")
+    assert [row["path"] for row in done["lacking"]] == ["greeting", "made"]
+
+
+def test_status_remote_says_what_it_cannot_tell(work: Repo, gitdata: Program, dvc: Program) -> None:
+    add(work, gitdata, "images/a", "one")
+    dvc("remote", "add", "-q", "-d", "gone", "http://127.0.0.1:1/x")
+    [row] = gitdata.json("status", "--remote")["lacking"]
+    assert "127.0.0.1:1" in row["problem"]
