@@ -130,5 +130,5 @@ def job_name(stage: str, remote_url: str, zone: str, run_key: str, attempt: int)
 
 
 def run_of_job(name: str) -> str:
-    """What the names of all attempts at a run have in common."""
-    return name.rpartition("-")[0]
+    """What the names of all attempts at a run have in common: stages of several names may share it."""
+    return name.rpartition("-")[0].rpartition("-")[2]

@@ -50,9 +50,11 @@ def collect(site: Site, facts: Facts, survey: Survey, plan: StagePlan, status: J
     return True
 
 
-def give_up(site: Site, facts: Facts, survey: Survey, plan: StagePlan, message: str, *, now: int) -> None:
-    """Record that a run is not wanted: it has failed, and is tried again only when that is asked for."""
-    _fail(site, survey, plan, _usable(facts, plan), "user", message, now)
+def give_up(
+    site: Site, facts: Facts, survey: Survey, plan: StagePlan, message: str, *, cause: str = "user", now: int
+) -> None:
+    """Record that this attempt at a run has failed whatever its job says. cause: as of ``RunRecord``."""
+    _fail(site, survey, plan, _usable(facts, plan), cause, message, now)
 
 
 def _usable(facts: Facts, plan: StagePlan) -> dict[str, DatumResult]:

@@ -11,16 +11,19 @@ from contextlib import suppress
 from dataclasses import replace
 
 from gitdata.bounded import Bounded
+from gitdata.controller.attempts import LONGEST_BACKOFF_MS
 from gitdata.controller.collect import collect, give_up
 from gitdata.controller.facts import Facts, Survey, Wish
 from gitdata.controller.launch import launch, withdraw
 from gitdata.controller.live import Live
-from gitdata.controller.plan import LONGEST_BACKOFF_MS, StagePlan
+from gitdata.controller.plan import StagePlan
 from gitdata.controller.site import Site
 from gitdata.errors import InvalidInputError
 from gitdata.identity import run_of_job
+from gitdata.model import JobStatus
 
 _MOST_RUNS = 100_000
+_MOST_STEPS = 100  # of one turn: the other branches and a request to stop come next
 
 
 class Driver:
@@ -32,16 +35,23 @@ class Driver:
         self.live = Live(site, clock)
         self._active: dict[str, str] = {}
         self._runs: Bounded[str, str] = Bounded(_MOST_RUNS)  # job -> run key, of those that ran
+        self._withdrawn: Bounded[str, bool] = Bounded(_MOST_RUNS)  # jobs that were cancelled because nobody wanted them
+        self._finished: Bounded[str, str] = Bounded(_MOST_RUNS)  # job -> commit, of those whose result was written
         self._told: set[str] = set()
         self._last: dict[str, Survey] = {}
 
-    def advance(self, wish: Wish) -> Survey:
-        """Do all that can be done for a commit now; the survey that is left. Raises GitdataError."""
+    def advance(self, wish: Wish, stopping: Callable[[], bool] = lambda: False) -> Survey:
+        """Do what can be done for a commit now; the survey that is left. Raises GitdataError.
+
+        stopping: asked after each step. What is left then proves nothing: it must not be published.
+        """
         last = self._last.pop(wish.branch, None)
         believed = self._believed(last) if last and last.wish == wish else None
         survey = self.facts.survey(wish, believed)
-        while True:
-            if self._step(survey):
+        steps = 0
+        while not stopping():
+            if steps < _MOST_STEPS and self._step(survey):
+                steps += 1
                 believed = self._believed(survey)
             elif survey.terminal and believed:
                 believed = None  # before anything is published, every byte is asked for once more
@@ -75,34 +85,76 @@ class Driver:
                 continue
             self._runs[plan.job] = plan.run_key
             if run_of_job(plan.job) in survey.wish.cancelled:
-                # The record first: a controller that is killed in between leaves a job that no plan wants any more.
-                give_up(self.site, self.facts, survey, plan, "it was cancelled by a request", now=self.clock())
-                self.site.executor.cancel(plan.job)
+                self._cancel(survey, plan)
                 return True
-            status = self.site.executor.status(plan.job)
+            status = self._status(plan)
             ended = status is not None and status.state in ("succeeded", "failed")
             if status is not None:  # also if it has ended: whoever showed it may be gone
                 self.live.add(plan)
             if status is not None and not ended:  # also one that was adopted
                 self._active.setdefault(plan.stage_key, plan.job)
-            if (ended or not plan.todo) and collect(self.site, self.facts, survey, plan, status, now=self.clock()):
+            due = self._is_due(plan)
+            if (ended or (due and not plan.todo)) and self._collect(survey, plan, status):
                 return True
-            if status is None and plan.todo and self._may_start(plan):
+            if status is None and plan.todo and due and self._may_start(survey, plan):
                 self.say(f"{plan.stage.name}: start {plan.job}: {plan.why}")
                 launch(self.site, survey, plan, now=self.clock())
                 self._active[plan.stage_key] = plan.job
                 self.live.add(plan)
         return False
 
+    def _status(self, plan: StagePlan) -> JobStatus | None:
+        """What the executor says of a job; nothing of one that we ended because nobody wanted it: it starts anew."""
+        status = self.site.executor.status(plan.job)
+        if status is None or status.state != "failed" or plan.job not in self._withdrawn:
+            return status
+        self.site.executor.forget(plan.job)
+        del self._withdrawn[plan.job]
+        return self.site.executor.status(plan.job)
+
+    def _cancel(self, survey: Survey, plan: StagePlan) -> None:
+        """End a run because somebody asked for it, whichever of the stages that share it has its job.
+
+        The record first: a controller that is killed in between leaves a job that no plan wants any more.
+        """
+        give_up(self.site, self.facts, survey, plan, "it was cancelled by a request", now=self.clock())
+        self.site.executor.cancel(plan.job)
+        other = self._active.get(plan.stage_key, "")
+        if run_of_job(other) == run_of_job(plan.job):
+            self.site.executor.cancel(other)
+
+    def _collect(self, survey: Survey, plan: StagePlan, status: JobStatus | None) -> bool:
+        """As ``collect``; a result that was written and is not there is a failure, or it would be written for ever."""
+        if not plan.todo and self._finished.get(plan.job) == survey.wish.commit:
+            words = "the data remote does not have the output that was just stored there"
+            give_up(self.site, self.facts, survey, plan, words, cause="infrastructure", now=self.clock())
+            return True
+        done = collect(self.site, self.facts, survey, plan, status, now=self.clock())
+        if done:
+            self._finished[plan.job] = survey.wish.commit
+        return done
+
     def withdraw(self, job: str) -> None:
         """Record that no commit wants a job that is to be cancelled and forgotten. That is no failed attempt."""
+        self._withdrawn[job] = True
         with suppress(InvalidInputError):  # of a newer gitdata, say: then people are not told
             withdraw(self.site, job, self._runs.get(job, ""), now=self.clock())
 
-    def _may_start(self, plan: StagePlan) -> bool:
-        """One active job per stage key, and not before the backoff of a failed attempt is over."""
+    def _may_start(self, survey: Survey, plan: StagePlan) -> bool:
+        """One active job per stage key; and of a run that stages share, what has ended is collected first."""
         other = self._active.get(plan.stage_key, "")
-        if other != plan.job and self._is_active(other):
+        if other == plan.job or (not self._is_active(other) and not self.site.executor.status(other)):
+            return True
+        if self._is_active(other):
             return False
+        wanted = {p.job for s in (survey, *self._last.values()) for p in s.plans.values() if p.state == "run"}
+        return run_of_job(other) != run_of_job(plan.job) or other not in wanted
+
+    def drop(self, branch: str) -> None:
+        """Forget what is known of a branch that is gone."""
+        self._last.pop(branch, None)
+
+    def _is_due(self, plan: StagePlan) -> bool:
+        """Not before the backoff of a failed attempt is over."""
         wait = plan.not_before - self.clock()
         return wait <= 0 or wait > LONGEST_BACKOFF_MS  # the record is of a clock that was ahead of this one

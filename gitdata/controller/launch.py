@@ -83,10 +83,9 @@ def withdraw(site: Site, job: str, run_key: str, *, now: int) -> None:
 def _find_run(site: Site, job: str) -> str:
     """The run key of a job that another controller started, or one before us; "" if nothing is recorded of it."""
     run = run_of_job(job)
-    stage = run.rpartition("-")[0]
     names = (run_record_name(info.key) for info in site.store.list(runs_prefix(site.zone)))
     keys = {name[0] for name in names if name is not None}
-    return next((key for key in keys if run_of_job(job_name(stage, *site.owner, key, 1)) == run), "")
+    return next((key for key in keys if run_of_job(job_name("stage", *site.owner, key, 1)) == run), "")
 
 
 def record(plan: StagePlan, survey: Survey, kind: Kind, now: int) -> RunRecord:

@@ -19,16 +19,16 @@ from gitdata.backends.mail import Mailer
 from gitdata.controller.config import ControllerSettings
 from gitdata.controller.drive import Driver
 from gitdata.controller.facts import Survey, Wish
+from gitdata.controller.inbox import Inbox
 from gitdata.controller.notes import NOTES_REF
 from gitdata.controller.notify import OUTBOX_REF, deliver
 from gitdata.controller.publish import Tips, publish
 from gitdata.controller.published import output_ref, published_source
-from gitdata.controller.requests import open_requests
 from gitdata.controller.site import Site
-from gitdata.controller.watch import ARCHIVE, HEADS, OUTPUTS, REQUESTS, Remote, look
+from gitdata.controller.watch import ARCHIVE, OUTPUTS, Remote, look
 from gitdata.controller.wishes import make_wish
 from gitdata.errors import GitdataError, RemoteError
-from gitdata.formats.requests import OF_A_COMMIT, OF_A_MESSAGE, Request
+from gitdata.formats.requests import Request
 
 _ALIVE = ("pending", "running")
 _REFUSALS = 5  # in a row, until a push that is refused is a problem and no race
@@ -81,19 +81,26 @@ class Controller:
         self._archive_after = 0.0  # on the monotonic clock
         self._moved: dict[str, str | None] = {}  # refs that this turn's own pushes moved
         self._begun: set[str] | None = None  # commits of jobs that ran before our first turn
-        self._open: dict[str, Request] = {}
+        self.inbox = Inbox(site.git, site.origin, self._say_once)
+        self._spent: set[str] = set()  # open requests that ask for nothing, as of this turn
         self._wanted: set[str] = set()  # jobs that one of our turns has wanted
         self._old = True  # whether the remote must be asked again
         self._quiet_at: str | None = None  # the outbox in which nothing waits for us
         self._said: dict[str, str] = {}
 
+    @property
+    def has_looked(self) -> bool:
+        """Whether what is known of the git remote is of this turn."""
+        return not self._old
+
     # ------------------------------------------------------------------------------------------------------- a turn
 
-    def turn(self, *, fresh: bool = True) -> bool:
-        """Do what can be done now. True while anything is still in progress. Raises transient errors.
+    def turn(self, *, fresh: bool = True, stopping: Callable[[], bool] = lambda: False) -> bool:
+        """Do what can be done now. True while anything is still in progress. Raises the first transient error, after
+        all that it does not concern: a git server that is away keeps no job, and one branch keeps no other.
 
         fresh: ask the git server first. Without it jobs are seen to, and it is asked only where our own pushes make
-        what it last said old.
+        what it last said old. stopping: asked between steps; what is then left is done when a controller begins.
         """
         fresh |= self._old
         # Before the look: a job that another controller started for a push that we have not seen is not unwanted.
@@ -102,35 +109,50 @@ class Controller:
         if self._begun is None:
             alive = [name for name, status in known.items() if status.state in _ALIVE]
             self._begun = {commit for name in alive if (commit := self.site.executor.commit(name))}
+        late: GitdataError | OSError | None = None
         if fresh:
-            self._look()
+            try:
+                self._look()
+            except GitdataError as error:
+                if not error.transient or not self.remote.refs:
+                    raise
+                late, fresh = error, False
         tips = self.remote.branches(self.settings.branches or (self.remote.default,))
         for gone in set(self.branches) - set(tips):
             del self.branches[gone]
+            self.driver.drop(gone)
         self.problems.clear()
+        self._spent.clear()
         wanted: set[str] = set()
         busy, sure = False, True
         for branch, tip in sorted(tips.items()):
+            if stopping():
+                return True
             try:
-                busy |= self._branch(branch, tip, wanted)
-            except Exception as error:  # also a defect: it must not keep the other branches
+                busy |= self._branch(branch, tip, wanted, stopping)
+            except Exception as error:  # noqa: BLE001 also a defect: it must not keep the other branches
+                sure = False
                 if isinstance(error, OSError) or (isinstance(error, GitdataError) and error.transient):
-                    raise
-                self.problems[branch], sure = error, False
+                    late = late or error
+                    continue
+                self.problems[branch] = error
                 busy |= self._goes_on(branch, tip)
             self._say_once(f"problem of {branch}", self._problem(branch, tip))
         self._wanted = (self._wanted | wanted) & (running | wanted)
         # Else nobody knows which jobs the branch with the error wants, or a push that we have not seen.
-        if sure and fresh:
+        if sure and fresh and not stopping():
             self._cancel_unwanted(running - wanted, tips, busy=busy)
+            self._remove_spent(tips)
         self._begun = set()
+        if late is not None:
+            raise late
         return busy
 
     def _look(self) -> None:
         self._old = True  # also if this breaks off
         self.remote = look(self.site.git, self.site.origin, self.remote)
         self._moved.clear()
-        self._open = self._requests()
+        self.inbox.look(self.remote.refs)
         self._old = False
         self._archive()
 
@@ -156,14 +178,15 @@ class Controller:
         stays in the outbox and is tried at a later turn.
         """
         outbox = {**self.remote.refs, **self._moved}.get(OUTBOX_REF)
-        if outbox == self._quiet_at and not any(request.kind in OF_A_MESSAGE for request in self._open.values()):
+        if outbox == self._quiet_at and not self.inbox.of_messages():
             return False
         report = deliver(
             self.site.git, self.site.origin, self.mailer, now=self.clock(), nonce=self.nonce, stopping=stopping
         )
         self._quiet_at = report.tip if report.quiet else ""
         self._moved[OUTBOX_REF] = report.tip
-        self._open = {id: request for id, request in self._open.items() if request.kind not in OF_A_MESSAGE}
+        for id in self.inbox.of_messages():
+            del self.inbox.open[id]
         for message in report.sent:
             self.say(f"sent {message.id[:12]}: {message.message.get('subject', '')}")
         for count, what in (
@@ -175,19 +198,21 @@ class Controller:
         self._say_once("problems", "; ".join(report.problems))
         return report.more
 
-    def _branch(self, branch: str, tip: str, wanted: set[str]) -> bool:
+    def _branch(self, branch: str, tip: str, wanted: set[str], stopping: Callable[[], bool]) -> bool:
         if branch not in self.branches:
             self.branches[branch] = Progress(self._left(branch, tip))
         memory = self.branches[branch]
         if time.monotonic() < memory.pause_until:
             return self._refused(memory, branch)
         output = self.remote.refs.get(output_ref(branch))
-        mine = {id: r for id, r in self._open.items() if r.kind in OF_A_COMMIT and r.branch == branch}
+        mine = self.inbox.of_branch(branch)
+        asked = any(request.kind != "cancel" for request in mine.values())  # to end something publishes nothing
         published = published_source(self.site.git, output)
-        commit = self._in_progress(memory, tip, None if mine else published)
+        commit = self._in_progress(memory, tip, None if asked else published)
         if not commit:
             done = published == tip or memory.settled == (tip, output)
-            if done and not mine:
+            if done and not asked:
+                self._spent |= mine.keys()
                 memory.refusals = 0
                 return False
             commit = memory.commit = tip
@@ -195,10 +220,10 @@ class Controller:
             self.say(f"{branch}: {commit[:12]} {self.site.git.commit(commit).subject}")
         memory.told = commit
         wish = self._wish(memory, branch, output)
-        survey = self.driver.advance(wish)
+        survey = self.driver.advance(wish, stopping)
         self._tell(memory, survey)
         wanted |= {plan.job for plan in survey.plans.values() if plan.state == "run"}
-        if not survey.terminal:
+        if not survey.terminal or stopping():
             return True
         if not survey.plans and not survey.error and output is None:
             memory.commit, memory.settled = "", (commit, output)
@@ -209,7 +234,7 @@ class Controller:
 
     def _wish(self, memory: Progress, branch: str, output: str | None) -> Wish:
         """What is wanted of the commit in progress; made anew only when something of it has changed."""
-        wished = (memory.commit, output, frozenset(self._open), self.remote.default)
+        wished = (memory.commit, output, frozenset(self.inbox.open), self.remote.default)
         if memory.wish and memory.wished == wished:
             return memory.wish
         memory.wish = make_wish(
@@ -218,7 +243,7 @@ class Controller:
             branch,
             {ref.removeprefix(OUTPUTS): sha for ref, sha in self.remote.refs.items() if ref.startswith(OUTPUTS)},
             default_branch=self.remote.default,
-            requests=self._open.values(),
+            requests=self.inbox.open.values(),
         )
         memory.wished = wished
         return memory.wish
@@ -284,11 +309,6 @@ class Controller:
                 self.say(line)
             memory.seen[name] = line
 
-    def _requests(self) -> dict[str, Request]:
-        if not any(ref.startswith(REQUESTS) for ref in self.remote.refs):
-            return {}
-        return open_requests(self.site.git, self.site.origin)
-
     def _archive(self) -> None:
         """Output branches whose source is gone move aside, each in a push of its own: one refusal blocks none.
 
@@ -296,15 +316,11 @@ class Controller:
         """
         if time.monotonic() < self._archive_after:
             return
-        commits = [request for request in self._open.values() if request.kind in OF_A_COMMIT]
-        lost = {request.ref: None for request in commits if HEADS + request.branch not in self.remote.refs}
+        lost = self.inbox.lost(self.remote.refs)
         if lost:
             self._old = True
-            done = self.site.git.push(self.site.origin, lost)
-            word = "deleted" if done.accepted else f"cannot be deleted: {done.reason}"
-            if not done.accepted:
+            if not self.inbox.remove(lost, "about a branch that is gone"):
                 self._archive_after = time.monotonic() + _LONGEST_PAUSE
-            self._say_once("requests", f"{len(lost)} requests about a branch that is gone: {word}")
         for branch, tip in self.remote.orphans().items():
             gone = f"{OUTPUTS}{branch}"
             updates = {f"{ARCHIVE}{branch}/{tip}": tip, gone: None}
@@ -314,6 +330,15 @@ class Controller:
             if not moved.accepted:
                 self._archive_after = time.monotonic() + _LONGEST_PAUSE
             self._say_once(f"archive {branch}", f"gitdata/{branch}: its source branch is gone; it {word} ({tip[:12]})")
+
+    def _remove_spent(self, tips: Mapping[str, str]) -> None:
+        """Requests to end what has ended: all branches have seen them now."""
+        self.inbox.name_unwatched(tips, self.remote.refs)
+        spent = [request for id, request in self.inbox.open.items() if id in self._spent]
+        if spent and time.monotonic() >= self._archive_after:
+            self._old = True
+            if not self.inbox.remove(spent, "to end what does not run"):
+                self._archive_after = time.monotonic() + _LONGEST_PAUSE
 
     def _cancel_unwanted(self, unwanted: set[str], tips: Mapping[str, str], *, busy: bool) -> None:
         ours = {memory.commit for memory in self.branches.values() if memory.commit}

@@ -10,15 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from gitdata.controller.attempts import failure_of, not_before, why_stopped
 from gitdata.formats.records import History, RunRecord
 from gitdata.identity import execution_key, job_name, run_key
 from gitdata.model import Datum, DatumResult, Environment, Stage
 
 State: TypeAlias = Literal["known", "run", "waiting", "failed", "unrunnable"]
-
-INFRASTRUCTURE_ATTEMPTS = 3
-_BACKOFF_MS = 2_000
-LONGEST_BACKOFF_MS = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +122,10 @@ def decide(facts: StageFacts) -> StagePlan:
     todo = tuple(d for d in facts.datums if d.id not in reused)
 
     base = replace(base, todo=todo, reused=reused)
-    stopped = _stopped(facts, history, execution)
+    stopped = why_stopped(history, execution, facts.commit, facts.retried)
     if stopped:
-        return replace(base, state="failed", why=stopped, result=history.last_failure)
-    return replace(base, why=_why(facts, index, todo), not_before=_not_before(history, facts.commit))
+        return replace(base, state="failed", why=stopped, result=failure_of(history, execution))
+    return replace(base, why=_why(facts, index, todo), not_before=not_before(history, execution, facts.commit))
 
 
 def first_proven(
@@ -153,29 +150,6 @@ def _known_result(facts: StageFacts, history: History) -> tuple[str, RunRecord] 
         if facts.output_proven(record):
             return name, record
     return None
-
-
-def _stopped(facts: StageFacts, history: History, execution: str) -> str:
-    """Why a failed run is not tried again, or ""."""
-    last = history.last_failure
-    if last is None or last[1].job in facts.retried:
-        return ""
-    record = last[1]
-    if record.cause == "infrastructure":
-        # Two controllers may have recorded one attempt.
-        here = {r.attempt for _, r in history.failures if r.cause == "infrastructure" and r.commit == facts.commit}
-        if len(here) < INFRASTRUCTURE_ATTEMPTS:
-            return ""
-        return f"{len(here)} attempts failed: {record.message}"
-    return f"{record.job} failed: {record.message}" if record.execution_key == execution else ""
-
-
-def _not_before(history: History, commit: str) -> int:
-    failed = {r.attempt: r.time for _, r in history.failures if r.cause == "infrastructure" and r.commit == commit}
-    if not failed:
-        return 0
-    pause = min(LONGEST_BACKOFF_MS, _BACKOFF_MS << min(len(failed) - 1, 20))
-    return max(failed.values()) + pause
 
 
 def _why(facts: StageFacts, index: Mapping[str, Sequence[DatumResult]], todo: Sequence[Datum]) -> str:

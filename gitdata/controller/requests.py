@@ -6,14 +6,14 @@ who waits for it. A request is fulfilled by deleting its ref in the same atomic 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from gitdata.backends.git import Git
 from gitdata.errors import InvalidInputError, RemoteError
 from gitdata.formats.requests import PREFIX, SIZE_LIMIT, Request, dump_request, parse_request
 
 _FETCHED = "refs/gitdata/fetched/requests/"
-_MOST = 1000  # open requests that are looked at in one go
+_MOST = 1000  # refs that are named to git in one go
 
 
 def push_request(git: Git, remote: str, request: Request) -> str:
@@ -30,35 +30,47 @@ def push_request(git: Git, remote: str, request: Request) -> str:
 
 def open_requests(git: Git, url: str, problems: list[str] | None = None) -> dict[str, Request]:
     """The open requests by id. What cannot be read is left out, with a line for each in ``problems``."""
-    problems = [] if problems is None else problems
-    refs = dict(sorted(git.ls_remote(url, PREFIX + "*").items())[:_MOST])
+    refs = git.ls_remote(url, PREFIX + "*")
     if not refs:
         return {}
+    named = [f"+{ref}:{_FETCHED}{ref.removeprefix(PREFIX)}" for ref in refs]
     try:
-        git.fetch(url, *(f"+{ref}:{_FETCHED}{ref.removeprefix(PREFIX)}" for ref in refs))
+        git.fetch(url, *(named if len(named) <= _MOST else [f"+{PREFIX}*:{_FETCHED}*"]))
     except RemoteError:
         # One of them was fulfilled in between, and then git fetches none: take what is still there.
         git.fetch(url, f"+{PREFIX}*:{_FETCHED}*")
-    sizes = _blob_sizes(git, refs.values())
-    blobs = git.blobs(sha for sha in refs.values() if sizes.get(sha, SIZE_LIMIT + 1) <= SIZE_LIMIT)
+    found, bad = read_requests(git, refs)
     fetched = (f"delete {_FETCHED}{ref.removeprefix(PREFIX)}\n" for ref in refs)
     git.run("update-ref", "--stdin", input="".join(fetched).encode())  # nobody else would
+    if problems is not None:
+        problems.extend(bad.values())
+    return found
+
+
+def read_requests(git: Git, refs: Mapping[str, str]) -> tuple[dict[str, Request], dict[str, str]]:
+    """Of refs whose objects are here: the requests by id, and ref -> what is wrong with those that are none.
+
+    An object that is not here is neither: somebody fulfilled the request in between.
+    """
+    sizes = _blob_sizes(git, refs.values())
+    blobs = git.blobs(sha for sha in refs.values() if sizes.get(sha, SIZE_LIMIT + 1) <= SIZE_LIMIT)
     found: dict[str, Request] = {}
-    for ref, sha in refs.items():
+    bad: dict[str, str] = {}
+    for ref, sha in sorted(refs.items()):
         if sha not in blobs:
             if sha in sizes:
-                problems.append(f"{ref}: not a request: too big, or not a blob")
+                bad[ref] = f"{ref}: not a request: too big, or not a blob"
             continue
         try:
             request = parse_request(blobs[sha], ref)
         except InvalidInputError as error:
-            problems.append(error.message)
+            bad[ref] = error.message
             continue
         if request.ref == ref:
             found[request.id] = request
         else:
-            problems.append(f"{ref}: the name is not the sha256 of the request")
-    return found
+            bad[ref] = f"{ref}: the name is not the sha256 of the request"
+    return found, bad
 
 
 def _blob_sizes(git: Git, shas: Iterable[str]) -> dict[str, int]:

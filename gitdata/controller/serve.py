@@ -37,8 +37,9 @@ def serve(controller: Controller, *, once: bool, stop: threading.Event, heartbea
             if fresh:
                 wake.seen()
                 look_at = time.monotonic() + pause
-            busy = controller.turn(fresh=fresh)
-            busy |= controller.notify(stop.is_set)
+            busy = _turn(controller, stop, fresh=fresh)
+            if stop.is_set():
+                return
             failures = 0
             _beat(heartbeat, "ok")
             if once and not busy:
@@ -50,6 +51,8 @@ def serve(controller: Controller, *, once: bool, stop: threading.Event, heartbea
                 return
             pause = min(pause, 1.0) if busy else max(0.0, look_at - time.monotonic())
         except (GitdataError, OSError) as error:
+            if stop.is_set():  # the signal was for git, too, which is no fault of the network
+                return
             failures, look_at = failures + 1, 0.0
             if not _passes(error) or (once and failures >= 5):
                 raise
@@ -57,6 +60,21 @@ def serve(controller: Controller, *, once: bool, stop: threading.Event, heartbea
             _beat(heartbeat, str(error))
             controller.say(f"{error}; trying again in {pause:.0f} s")
         _wait(controller, wake, pause, stop)
+
+
+def _turn(controller: Controller, stop: threading.Event, *, fresh: bool) -> bool:
+    """One turn and the messages that are due, which wait for no branch. Raises what the turn raised, after them."""
+    try:
+        busy, late = controller.turn(fresh=fresh, stopping=stop.is_set), None
+    except (GitdataError, OSError) as error:
+        if not _passes(error) or not controller.has_looked or stop.is_set():
+            raise
+        busy, late = True, error
+    if not stop.is_set():
+        busy |= controller.notify(stop.is_set)
+    if late is not None:
+        raise late
+    return busy
 
 
 def _beat(file: Path | None, word: str) -> None:

@@ -155,6 +155,41 @@ def test_infrastructure_failures_of_another_commit_do_not_count() -> None:
     assert (plan.state, plan.attempt, plan.not_before) == ("run", 4, 0)
 
 
+def shared(failures: int, *, cause: str, commit: str = "c" * 40) -> History:
+    """A run that another stage with the same command and input, but other limits, failed so many times."""
+    another = execution_key(run_key(KEY, [datum("a").id]), replace(STAGE, resources=(("limits.memory", "64Gi"),)))
+    made = [
+        record(
+            "failed", datum("a"), attempt=i, execution_key=another, cause=cause, commit=commit, message="no node",
+            job=f"big-0-{i}",
+        )
+        for i in range(1, failures + 1)
+    ]  # fmt: skip
+    return fold([(str(i) * 64, one) for i, one in enumerate(made, 1)])
+
+
+def test_what_failed_under_other_limits_does_not_count_for_a_stage_that_shares_the_run() -> None:
+    for cause in ("user", "infrastructure"):
+        plan = decide(facts(datum("a"), history=shared(3, cause=cause)))
+        assert (plan.state, plan.attempt, plan.not_before) == ("run", 4, 0)
+
+
+def test_a_stage_that_failed_is_not_tried_again_because_another_of_its_run_failed_later() -> None:
+    own = record("failed", datum("a"), cause="user", message="exit 1")
+    history = fold([("0" * 64, own), *shared(3, cause="infrastructure").failures])
+    plan = decide(facts(datum("a"), history=history))
+    assert (plan.state, plan.result, "exit 1" in plan.why) == ("failed", ("0" * 64, own), True)
+
+
+def test_a_run_has_five_attempts_for_a_commit_whatever_fails_and_whoever_asks() -> None:
+    asked = frozenset(["big-0-5"])
+    for cause in ("user", "infrastructure"):
+        plan = decide(replace(facts(datum("a"), history=shared(5, cause=cause)), retried=asked))
+        assert (plan.state, "5 attempts" in plan.why, "no node" in plan.why) == ("failed", True, True)
+        plan = decide(facts(datum("a"), history=shared(5, cause=cause, commit="d" * 40)))
+        assert plan.state == "run"
+
+
 def test_no_datums_is_said_loudly_and_runs() -> None:
     plan = decide(facts())
     assert (plan.state, plan.todo) == ("run", ())

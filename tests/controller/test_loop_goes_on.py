@@ -1,0 +1,100 @@
+"""What people, their refs and servers that are away do to the loop: it names it, and goes on with all the rest."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from gitdata.backends.git import Git
+from gitdata.controller.requests import push_request
+from gitdata.errors import RemoteError
+from gitdata.formats.requests import PREFIX, SIZE_LIMIT, Request
+from helpers.lab import Lab, faster
+
+COPY = "cp /pfs/in/* /pfs/out/"
+
+
+@pytest.fixture
+def lab(home: Path, tmp_path: Path) -> Lab:
+    lab = Lab.create(tmp_path)
+    lab.work.write("in/a", "one")
+    lab.stage("copy", COPY)
+    lab.push("stages")
+    return lab
+
+
+def test_what_is_no_request_is_named_and_keeps_nobody_waiting(lab: Lab) -> None:
+    lab.push("stages", branch="not-watched")
+    origin = lab.origin
+    whole = {"v": 1, "kind": "retry", "target": "x", "branch": "main", "by": "me", "time": 1}
+    bad = {
+        "no-json": b"\xff\0",
+        "a-list": b"[]",
+        "deep": b"[" * 4000,
+        "dance": json.dumps({**whole, "kind": "dance"}).encode(),
+        "newer": json.dumps({**whole, "v": 2}).encode(),
+        "a-number": json.dumps({**whole, "branch": 7}).encode(),
+        "late": json.dumps({**whole, "time": 1e300}).encode(),
+        "false-name": json.dumps(whole).encode(),
+        "big": b" " * (SIZE_LIMIT + 1),
+    }
+    for name, data in bad.items():
+        origin.update_ref(f"{PREFIX}{name}", origin.write_blob(data))
+    origin.update_ref(f"{PREFIX}a-commit", origin.refs("refs/heads/main")["refs/heads/main"])
+    origin.update_ref(f"{PREFIX}a-tree", origin.commit(origin.refs("refs/heads/main")["refs/heads/main"]).tree)
+    for branch, target in (("main", "no-such-job-1"), ("not-watched", "copy"), ("gone", "copy")):
+        push_request(Git(lab.work.path), "origin", Request("retry", target, branch, "me", 1))
+    said = lab.settle()
+    assert lab.states() == {"copy": "success"}
+    for name in (*bad, "a-commit", "a-tree"):
+        assert sum(f"{PREFIX}{name}:" in line for line in said) == 1, name
+    assert "requests about not-watched stay open: this controller does not watch it" in said
+    left = {name.removeprefix(PREFIX) for name in origin.refs(PREFIX)}
+    assert {name for name in left if len(name) != 64} == {*bad, "a-commit", "a-tree"}
+    assert len(left) == len(bad) + 3  # and the one for the branch that nobody watches
+    # Gone from the remote, it is forgotten; a thousand others keep no good one waiting.
+    for name in (*bad, "a-commit", "a-tree"):
+        origin.run("update-ref", "-d", f"{PREFIX}{name}")
+    blob = origin.write_blob(b"nonsense")
+    lines = "".join(f"create {PREFIX}{n:064x} {blob}\n" for n in range(1200))
+    origin.run("update-ref", "--stdin", input=lines.encode())
+    push_request(Git(lab.work.path), "origin", Request("refresh", "copy", "main", "me", 2))
+    said = lab.settle()
+    assert "and 1180 more" in next(line for line in said if "not JSON" in line)
+    assert len(origin.refs(PREFIX)) == 1201  # all but what was asked for
+
+
+def test_a_git_server_that_is_away_keeps_no_stage(lab: Lab) -> None:
+    lab.stage("copy", f"sleep 1; {COPY}")
+    lab.stage("next", "cp /pfs/copy/* /pfs/out/", {"pfs": {"repo": "copy", "glob": "/"}})
+    source = lab.push("two stages")
+    away = lab.root / "away.git"
+    with lab.controller() as controller:
+        controller.turn()
+        lab.origin.path.rename(away)
+        executor, end = controller.site.executor, time.monotonic() + 120
+        while len(executor.jobs()) < 2 or {s.state for s in executor.jobs().values()} != {"succeeded"}:
+            with pytest.raises(RemoteError, match="cannot read"):
+                controller.turn()
+            assert time.monotonic() < end, lab.log
+            time.sleep(0.1)
+        assert any(line.startswith("next: start") for line in lab.log)
+        away.rename(lab.root / "origin.git")
+        while controller.turn():
+            time.sleep(0.1)
+    assert lab.output().source == source
+    assert sum(": start " in line for line in lab.log) == 2
+    assert lab.files("next") == {"a": "one"}
+
+
+def test_to_cancel_what_is_over_publishes_nothing(lab: Lab) -> None:
+    said = lab.settle()
+    job = next(line.split()[2] for line in said if ": start " in line).rstrip(":")
+    tip = lab.tip()
+    push_request(Git(lab.work.path), "origin", Request("cancel", job, "main", "me", 1))
+    said = lab.settle(faster(branches=("*",)))
+    assert "1 requests to end what does not run: deleted" in said
+    assert (lab.tip(), lab.origin.refs(PREFIX)) == (tip, {})
