@@ -21,11 +21,11 @@ from gitdata.backends.mail import SENDGRID_HOST, Mailer, SendGridMailer, sendgri
 from gitdata.backends.stores import open_store
 from gitdata.commands.executors import open_executor
 from gitdata.commands.terminal import print_entry
+from gitdata.controller.clone import open_clone
 from gitdata.controller.config import MailSettings, Settings, read_settings
 from gitdata.controller.loop import Controller
 from gitdata.controller.serve import serve
 from gitdata.controller.site import Site
-from gitdata.controller.watch import open_clone
 from gitdata.errors import MachineError
 from gitdata.formats.remoteurl import parse_remote_url
 from gitdata.stopping import Stop

@@ -6,6 +6,7 @@ more is taken away with a word. Neither ever keeps a branch or another request w
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping
 
 from gitdata.backends.git import Git
@@ -14,6 +15,7 @@ from gitdata.controller.watch import HEADS, REQUESTS
 from gitdata.formats.requests import OF_A_COMMIT, OF_A_MESSAGE, Request
 
 _MOST_NAMED = 20
+_PAUSE = 60.0  # seconds, after the remote refused to let one go
 
 
 class Inbox:
@@ -22,6 +24,7 @@ class Inbox:
     def __init__(self, git: Git, origin: str, say_once: Callable[[str, str], None]) -> None:
         self.open: dict[str, Request] = {}
         self._git, self._origin, self._say_once = git, origin, say_once
+        self._after = 0.0  # on the monotonic clock
         self._bad: dict[str, tuple[str, str]] = {}  # ref -> (sha, what is wrong with it)
 
     def look(self, refs: Mapping[str, str]) -> None:
@@ -58,10 +61,12 @@ class Inbox:
         )
 
     def remove(self, requests: Collection[Request], why: str) -> bool:
-        """Take requests away that ask for nothing any more; whether the remote let us."""
+        """Take requests away that ask for nothing any more; whether anything was pushed."""
+        if not requests or time.monotonic() < self._after:
+            return False
         done = self._git.push(self._origin, {request.ref: None for request in requests})
+        if not done.accepted:
+            self._after = time.monotonic() + _PAUSE
         word = "deleted" if done.accepted else f"cannot be deleted: {done.reason}"
         self._say_once("requests", f"{len(requests)} requests {why}: {word}")
-        for request in requests:
-            self.open.pop(request.id, None)
-        return done.accepted
+        return True

@@ -13,26 +13,30 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from uuid import uuid4
 
+from gitdata.backends.git import GitError
 from gitdata.backends.mail import Mailer
+from gitdata.controller.archive import Archive
+from gitdata.controller.clone import is_damaged, make_clone
 from gitdata.controller.config import ControllerSettings
+from gitdata.controller.delivery import Delivery
 from gitdata.controller.drive import Driver
 from gitdata.controller.facts import Survey, Wish
 from gitdata.controller.inbox import Inbox
 from gitdata.controller.notes import NOTES_REF
-from gitdata.controller.notify import OUTBOX_REF, deliver
+from gitdata.controller.notify import OUTBOX_REF
 from gitdata.controller.publish import Tips, publish
-from gitdata.controller.published import output_ref, published_source
+from gitdata.controller.published import in_the_way, output_ref, published_source
 from gitdata.controller.site import Site
-from gitdata.controller.watch import ARCHIVE, OUTPUTS, Remote, look
+from gitdata.controller.watch import HEADS, OUTPUTS, Remote, look
 from gitdata.controller.wishes import make_wish
-from gitdata.errors import GitdataError, RemoteError
+from gitdata.errors import ConflictError, GitdataError, RemoteError
 from gitdata.formats.requests import Request
 
 _ALIVE = ("pending", "running")
 _REFUSALS = 5  # in a row, until a push that is refused is a problem and no race
 _LONGEST_PAUSE = 60.0  # seconds
+_SOUND_SECONDS = 600.0
 
 
 def now_ms() -> int:
@@ -71,21 +75,21 @@ class Controller:
         say: Callable[[str], None] = print,
         clock: Callable[[], int] = now_ms,
     ) -> None:
-        self.site, self.settings, self.mailer = site, settings, mailer
+        self.site, self.settings = site, settings
         self.say, self.clock = say, clock
         self.driver = Driver(site, say=say, clock=clock)
         self.remote = Remote()
         self.branches: dict[str, Progress] = {}
         self.problems: dict[str, Exception] = {}  # branch -> what keeps it from its end, as of the last turn
-        self.nonce = uuid4().hex
-        self._archive_after = 0.0  # on the monotonic clock
+        self._sound_until = 0.0  # until then the clone is not looked through again
         self._moved: dict[str, str | None] = {}  # refs that this turn's own pushes moved
         self._begun: set[str] | None = None  # commits of jobs that ran before our first turn
+        self.delivery = Delivery(site, mailer, say=say, say_once=self._say_once, clock=clock)
         self.inbox = Inbox(site.git, site.origin, self._say_once)
+        self.archive = Archive(site.git, site.origin, self._say_once)
         self._spent: set[str] = set()  # open requests that ask for nothing, as of this turn
         self._wanted: set[str] = set()  # jobs that one of our turns has wanted
         self._old = True  # whether the remote must be asked again
-        self._quiet_at: str | None = None  # the outbox in which nothing waits for us
         self._said: dict[str, str] = {}
 
     @property
@@ -117,14 +121,13 @@ class Controller:
                 if not error.transient or not self.remote.refs:
                     raise
                 late, fresh = error, False
-        tips = self.remote.branches(self.settings.branches or (self.remote.default,))
-        for gone in set(self.branches) - set(tips):
+        tips = self._tips()
+        for gone in set(self.branches) - set(tips) - set(self.problems):
             del self.branches[gone]
             self.driver.drop(gone)
-        self.problems.clear()
         self._spent.clear()
         wanted: set[str] = set()
-        busy, sure = False, True
+        busy, sure = False, not self.remote.broken
         for branch, tip in sorted(tips.items()):
             if stopping():
                 return True
@@ -136,25 +139,37 @@ class Controller:
                     late = late or error
                     continue
                 self.problems[branch] = error
-                busy |= self._goes_on(branch, tip)
+                busy |= self._goes_on(branch, tip) or self._mended(error)
             self._say_once(f"problem of {branch}", self._problem(branch, tip))
         self._wanted = (self._wanted | wanted) & (running | wanted)
         # Else nobody knows which jobs the branch with the error wants, or a push that we have not seen.
         if sure and fresh and not stopping():
             self._cancel_unwanted(running - wanted, tips, busy=busy)
-            self._remove_spent(tips)
+            self.inbox.name_unwatched(tips, self.remote.refs)
+            spent = [request for id, request in self.inbox.open.items() if id in self._spent]
+            self._old |= self.inbox.remove(spent, "to end what does not run")
         self._begun = set()
         if late is not None:
             raise late
         return busy
+
+    def _tips(self) -> dict[str, str]:
+        """Watched branches -> tips; what cannot be had of the git remote is a problem by name, and begins no commit."""
+        self.problems.clear()
+        tips = self.remote.branches(self.settings.branches or (self.remote.default,))
+        for ref, why in self.remote.broken.items():
+            self._say_once(f"broken {ref}", f"{ref} of the git remote cannot be read: {why}")
+            if tips.pop(ref.removeprefix(HEADS), None):
+                self.problems[ref.removeprefix(HEADS)] = RemoteError(f"{ref} of the git remote cannot be read: {why}")
+        return tips
 
     def _look(self) -> None:
         self._old = True  # also if this breaks off
         self.remote = look(self.site.git, self.site.origin, self.remote)
         self._moved.clear()
         self.inbox.look(self.remote.refs)
-        self._old = False
-        self._archive()
+        self._old = self.inbox.remove(self.inbox.lost(self.remote.refs), "about a branch that is gone")
+        self._old |= self.archive.move(self.remote.orphans())
 
     def _goes_on(self, branch: str, tip: str) -> bool:
         """After an error that lasts: whether there is a newer push, which may be what mends it."""
@@ -164,13 +179,25 @@ class Controller:
         memory.commit = ""
         return True
 
+    def _mended(self, error: Exception) -> bool:
+        """Whether an error came of damage in our own clone, which is empty now: the next turn fetches it anew."""
+        if not isinstance(error, GitError) or time.monotonic() < self._sound_until:
+            return False
+        self._sound_until = time.monotonic() + _SOUND_SECONDS
+        if not is_damaged(self.site.git, error):
+            return False
+        self.say(f"the controller's clone {self.site.git.path} is damaged: it is made anew")
+        make_clone(self.site.git)
+        self.remote, self._old = Remote(), True
+        return True
+
     def _problem(self, branch: str, tip: str) -> str:
         error, memory = self.problems.get(branch), self.branches.get(branch)
         if error is None:
             return ""
         where = f"{branch} {((memory and memory.told) or tip)[:12]}"
         if isinstance(error, GitdataError):
-            return f"{where}: {error.message}"
+            return f"{where}: {error.message}" + (f"; {error.hint}" if error.hint else "")
         return f"{where}: a defect in gitdata: {''.join(traceback.format_exception(error))}"
 
     def notify(self, stopping: Callable[[], bool] = lambda: False) -> bool:
@@ -178,24 +205,19 @@ class Controller:
         stays in the outbox and is tried at a later turn.
         """
         outbox = {**self.remote.refs, **self._moved}.get(OUTBOX_REF)
-        if outbox == self._quiet_at and not self.inbox.of_messages():
+        if self.delivery.is_quiet(outbox) and not self.inbox.of_messages():
             return False
-        report = deliver(
-            self.site.git, self.site.origin, self.mailer, now=self.clock(), nonce=self.nonce, stopping=stopping
-        )
-        self._quiet_at = report.tip if report.quiet else ""
+        try:
+            report = self.delivery.send(stopping)
+        except GitdataError as error:
+            if error.transient:
+                raise
+            self.problems[OUTBOX_REF] = error  # no branch waits for mail
+            self._say_once("problems", f"no message can be sent: {error.message}; {error.hint}")
+            return False
         self._moved[OUTBOX_REF] = report.tip
         for id in self.inbox.of_messages():
             del self.inbox.open[id]
-        for message in report.sent:
-            self.say(f"sent {message.id[:12]}: {message.message.get('subject', '')}")
-        for count, what in (
-            (len(report.pending), "pending" if self.mailer else "pending: there is no mail key"),
-            (len(report.held), "held: `gitdata notify release` lets them go"),
-            (len(report.unconfirmed), "unconfirmed: `gitdata notify resend` sends them again"),
-        ):
-            self._say_once(what, f"{count} messages are {what}" if count else "")
-        self._say_once("problems", "; ".join(report.problems))
         return report.more
 
     def _branch(self, branch: str, tip: str, wanted: set[str], stopping: Callable[[], bool]) -> bool:
@@ -226,8 +248,17 @@ class Controller:
         if not survey.terminal or stopping():
             return True
         if not survey.plans and not survey.error and output is None:
+            self._spent |= mine.keys()
             memory.commit, memory.settled = "", (commit, output)
             return False
+        blocking = in_the_way(self.remote.refs, output_ref(branch))
+        if blocking and self._old:  # it may just have been archived
+            return True
+        if blocking:
+            raise ConflictError(
+                f"no outputs can be published: {blocking} is in the way of {output_ref(branch)}",
+                hint=f"give that branch another name: git push origin {blocking}:refs/heads/NAME :{blocking}",
+            )
         if self._publish(memory, survey, mine):
             return commit != tip
         return self._refused(memory, branch)
@@ -308,37 +339,6 @@ class Controller:
             if (plan.terminal or plan.trouble) and memory.seen.get(name) != line:
                 self.say(line)
             memory.seen[name] = line
-
-    def _archive(self) -> None:
-        """Output branches whose source is gone move aside, each in a push of its own: one refusal blocks none.
-
-        Requests about such a branch can never be fulfilled: they go too.
-        """
-        if time.monotonic() < self._archive_after:
-            return
-        lost = self.inbox.lost(self.remote.refs)
-        if lost:
-            self._old = True
-            if not self.inbox.remove(lost, "about a branch that is gone"):
-                self._archive_after = time.monotonic() + _LONGEST_PAUSE
-        for branch, tip in self.remote.orphans().items():
-            gone = f"{OUTPUTS}{branch}"
-            updates = {f"{ARCHIVE}{branch}/{tip}": tip, gone: None}
-            self._old = True
-            moved = self.site.git.push(self.site.origin, updates, expect={gone: tip})
-            word = "is archived" if moved.accepted else f"cannot be archived: {moved.reason}"
-            if not moved.accepted:
-                self._archive_after = time.monotonic() + _LONGEST_PAUSE
-            self._say_once(f"archive {branch}", f"gitdata/{branch}: its source branch is gone; it {word} ({tip[:12]})")
-
-    def _remove_spent(self, tips: Mapping[str, str]) -> None:
-        """Requests to end what has ended: all branches have seen them now."""
-        self.inbox.name_unwatched(tips, self.remote.refs)
-        spent = [request for id, request in self.inbox.open.items() if id in self._spent]
-        if spent and time.monotonic() >= self._archive_after:
-            self._old = True
-            if not self.inbox.remove(spent, "to end what does not run"):
-                self._archive_after = time.monotonic() + _LONGEST_PAUSE
 
     def _cancel_unwanted(self, unwanted: set[str], tips: Mapping[str, str], *, busy: bool) -> None:
         ours = {memory.commit for memory in self.branches.values() if memory.commit}

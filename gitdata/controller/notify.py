@@ -18,6 +18,7 @@ from uuid import uuid4
 from gitdata.backends.git import Git
 from gitdata.backends.mail import Mailer, MailRefused, MailUnknown
 from gitdata.controller.journal import Journal, abandoned, new_journal
+from gitdata.controller.published import check_side
 from gitdata.controller.requests import open_requests
 from gitdata.controller.side_commits import commit_files, gitdata_ident
 from gitdata.errors import ConflictError, InvalidInputError, RemoteError
@@ -82,11 +83,12 @@ def enter(git: Git, tip: str | None, messages: Sequence[Message], *, hold_over: 
 
 
 def fetch_outbox(git: Git, url: str) -> str | None:
-    """The outbox's tip on the remote, all its objects here. Raises RemoteError."""
+    """The outbox's tip on the remote, all its objects here. Raises RemoteError, ConflictError (it is no outbox)."""
     for attempt in range(_TRIES):
         tip = git.ls_remote(url, OUTBOX_REF).get(OUTBOX_REF)
         # Only the ref says that everything is here: a fetch under way, or killed, leaves a commit without its tree.
         if tip is None or git.refs(_FETCHED).get(_FETCHED) == tip:
+            check_side(git, OUTBOX_REF, tip)
             return tip
         try:
             git.fetch(url, f"+{OUTBOX_REF}:{_FETCHED}")

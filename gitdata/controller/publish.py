@@ -17,13 +17,13 @@ from gitdata.controller.facts import Facts, Survey
 from gitdata.controller.notes import NOTES_REF, add_notes
 from gitdata.controller.notify import OUTBOX_REF, enter
 from gitdata.controller.plan import StagePlan
-from gitdata.controller.published import Generated, generated_pointers, output_ref, published_source
+from gitdata.controller.published import Generated, check_side, generated_pointers, output_ref, published_source
 from gitdata.controller.recorded import many
 from gitdata.controller.site import Site
 from gitdata.controller.sources import Tree
 from gitdata.data.transfer import object_sizes, read_object
 from gitdata.datums import match
-from gitdata.errors import InvalidInputError, MissingDataError
+from gitdata.errors import ConflictError, InvalidInputError, MissingDataError
 from gitdata.formats.dvc import dump_pointer
 from gitdata.formats.outbox import Message, check_size, new_message, parse_message_file
 from gitdata.formats.provenance import note_line
@@ -58,20 +58,26 @@ def publish(
     """Push the output commit, the notes, the new messages and the deletion of fulfilled requests; all or nothing.
 
     ``sends``: whether this branch's messages may be sent. Returns what the remote said and the refs as they then are.
+    Raises ConflictError where messages cannot be entered.
     """
     git, source = site.git, site.git.commit(survey.wish.commit)
     commit = _output_commit(git, survey, source, tips.output, requests)
     updates: dict[str, str | None] = {output_ref(survey.wish.branch): commit}
     ident = _ident(IDENT, source.committer)
     lines = [note_line(p.result[1].statement) for p in survey.plans.values() if p.result and p.result[1].statement]
-    notes = add_notes(git, tips.notes, {source.sha: sorted(set(lines))}, ident=ident)
-    if notes is not None and notes != tips.notes:
-        updates[NOTES_REF] = notes
+    try:
+        check_side(git, NOTES_REF, tips.notes)
+        notes = add_notes(git, tips.notes, {source.sha: sorted(set(lines))}, ident=ident)
+        if notes is not None and notes != tips.notes:
+            updates[NOTES_REF] = notes
+    except ConflictError as error:  # what a run was made of is in its record, too: nothing waits for this
+        say(f"{error.message}: no provenance is noted for {source.sha[:12]}; {error.hint}")
     if sends:
         outbox, before = tips.outbox, generated_pointers(git, tips.output)
         for plan in survey.plans.values():
             messages = new_messages(site, facts, plan, source, before.get(plan.stage.name), say)
             if messages and plan.stage.notify is not None:
+                check_side(git, OUTBOX_REF, tips.outbox)
                 outbox = enter(git, outbox, messages, hold_over=plan.stage.notify.hold_over, ident=ident)
         if outbox is not None and outbox != tips.outbox:
             updates[OUTBOX_REF] = outbox

@@ -5,17 +5,33 @@ Called by whoever looks at a branch's outputs: the steps of the loop, and the co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gitdata.backends.git import Git
-from gitdata.errors import InvalidInputError
+from gitdata.errors import ConflictError, InvalidInputError
 from gitdata.formats.dvc import parse_pointer
 from gitdata.model import Output
 
 
 def output_ref(branch: str) -> str:
     return f"refs/heads/gitdata/{branch}"
+
+
+def in_the_way(refs: Iterable[str], wanted: str) -> str:
+    """The ref beside which git can hold no ``wanted``, because one is a folder of the other; "" for none."""
+    found = (ref for ref in refs if wanted.startswith(f"{ref}/") or ref.startswith(f"{wanted}/"))
+    return next(found, "")
+
+
+def check_side(git: Git, ref: str, tip: str | None) -> None:
+    """Raises ConflictError where somebody put something else than a commit at a ref of ours."""
+    if tip is not None and git.resolve(tip) != tip:
+        kind = git.call("cat-file", "-t", tip).stdout.decode(errors="replace").strip() or "nothing"
+        raise ConflictError(
+            f"{ref} holds a {kind} ({tip[:12]}), which gitdata did not put there",
+            hint=f"put the last commit back that it held: git push --force origin COMMIT:{ref}",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,13 @@ branches count. Never writes to the remote.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import IO
 
 from gitdata.backends.git import Git
-from gitdata.errors import BusyError
+from gitdata.controller.clone import is_damaged, is_there, make_clone
+from gitdata.errors import RemoteError
 
 HEADS = "refs/heads/"
 OUTPUTS = "refs/heads/gitdata/"
@@ -28,13 +25,19 @@ _SEEN = (
     "+refs/gitdata/*:refs/seen/gitdata/*",
 )
 
+_MOST_BROKEN = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """The remote's refs at one moment: full name -> sha. default: the branch that its HEAD names, "" for none."""
+    """The remote's refs at one moment: full name -> sha. default: the branch that its HEAD names, "" for none.
+
+    broken: of these the ones that could not be fetched, with the reason.
+    """
 
     refs: Mapping[str, str] = field(default_factory=dict)
     default: str = ""
+    broken: Mapping[str, str] = field(default_factory=dict)
 
     def branches(self, patterns: Sequence[str]) -> dict[str, str]:
         """Watched source branches -> tips. Never what gitdata wrote, nor a branch in its place."""
@@ -56,39 +59,59 @@ class Remote:
 
 
 def look(git: Git, origin: str, last: Remote) -> Remote:
-    """The remote's refs, fetched where they moved. Raises RemoteError."""
-    if not (git.path / "HEAD").exists():  # somebody emptied the cache
-        _make_clone(git)
+    """The remote's refs, fetched where they moved. Raises RemoteError.
+
+    What cannot be fetched, because the server lacks something of it, is ``broken``; all else is fetched without it.
+    """
+    if not is_there(git):
+        make_clone(git)
         last = Remote()
     refs, head = git.refs_and_head(origin)
-    now = Remote(refs, head.removeprefix(HEADS))
-    if now.refs != last.refs:
-        git.fetch(origin, *_SEEN, prune=True)
-    return now
-
-
-def open_clone(cache_home: Path, origin: str) -> tuple[Git, IO[str]]:
-    """The controller's own bare clone, and the lock that keeps it this process's; made if it is not there.
-
-    A cache: it may be deleted; ``look`` makes it again. A second controller on this machine gets a clone of its own.
-    """
-    name = hashlib.sha256(origin.encode()).hexdigest()[:20]
-    for number in range(64):
-        path = cache_home / "clones" / f"{name}-{number}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_suffix(".lock").open("w")
+    broken: dict[str, str] = {}
+    if refs != last.refs or last.broken:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            continue
-        git = Git(path, sealed=True)
-        if not (path / "HEAD").exists():
-            _make_clone(git)
-        return git, lock
-    raise BusyError("64 controllers of this repository run on this machine", hint="stop some of them")
+            git.fetch(origin, *_SEEN, prune=True)
+        except RemoteError as error:
+            if is_damaged(git):
+                make_clone(git)
+            found = _fetch_sound(git, origin, refs, error)
+            broken = {ref: last.broken.get(ref, why) for ref, why in found.items()}  # git's words vary
+    return Remote(refs, head.removeprefix(HEADS), broken)
 
 
-def _make_clone(git: Git) -> None:
-    git.path.mkdir(parents=True, exist_ok=True)
-    git.run("init", "--quiet", "--bare", ".")
+def _fetch_sound(git: Git, origin: str, refs: Mapping[str, str], error: RemoteError) -> dict[str, str]:
+    """Fetch refs in ever smaller groups; those that cannot be had, each with git's words. Raises ``error`` where that
+    is no matter of a few refs.
+    """
+    seen = git.refs("refs/seen/")
+    names = {ref: name for ref in refs if (name := _seen_name(ref))}
+    gone = (f"delete {name}\n" for name in seen.keys() - set(names.values()))
+    git.run("update-ref", "--stdin", input="".join(gone).encode(errors="surrogateescape"))
+    todo = [sorted(ref for ref, name in names.items() if seen.get(name) != refs[ref])]
+    broken: dict[str, str] = {}
+    sound = 0
+    while todo:
+        group = todo.pop()
+        try:
+            git.fetch(origin, *(f"+{ref}:{names[ref]}" for ref in group))
+            sound += len(group)
+        except RemoteError as failure:
+            half = len(group) // 2
+            if half:
+                todo += [group[:half], group[half:]]
+                continue
+            broken |= dict.fromkeys(group, failure.message)
+            if len(broken) > _MOST_BROKEN:
+                raise error from failure
+    if broken and not sound and len(broken) == len(names):
+        raise error
+    return broken
+
+
+def _seen_name(ref: str) -> str:
+    """Under which name a ref is kept here, "" if it is not."""
+    for spec in _SEEN:
+        theirs, _, ours = spec.removeprefix("+").replace("*", "").partition(":")
+        if ref.startswith(theirs):
+            return ours + ref.removeprefix(theirs)
+    return ""

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from gitdata.controller.clone import open_clone
 from gitdata.controller.loop import Controller
 from gitdata.controller.site import Site
-from gitdata.controller.watch import open_clone
 from gitdata.model import JobStatus
 from helpers.lab import SETTINGS, Lab
 from helpers.machine import Program

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from gitdata.backends.git import Git
 from gitdata.controller.attempts import ATTEMPTS
+from gitdata.controller.clone import open_clone
 from gitdata.controller.loop import Controller
 from gitdata.controller.requests import push_request
 from gitdata.controller.site import Site
-from gitdata.controller.watch import open_clone
 from gitdata.formats.index import dump_segment, object_name
 from gitdata.formats.keys import index_key, plan_key
 from gitdata.formats.plans import parse_plan

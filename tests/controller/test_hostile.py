@@ -11,13 +11,13 @@ import pytest
 
 from gitdata.backends.git import Git
 from gitdata.backends.images import export_tree
+from gitdata.controller.clone import open_clone
 from gitdata.controller.journal import abandoned
 from gitdata.controller.loop import Controller
 from gitdata.controller.published import generated_pointers
 from gitdata.controller.recorded import read_index
 from gitdata.controller.serve import serve
 from gitdata.controller.site import Site
-from gitdata.controller.watch import open_clone
 from gitdata.data.hashing import hash_bytes
 from gitdata.errors import InvalidInputError
 from gitdata.executors.local import LocalExecutor

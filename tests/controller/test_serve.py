@@ -9,10 +9,10 @@ import threading
 import time
 from pathlib import Path
 
+from gitdata.controller.clone import open_clone
 from gitdata.controller.loop import Controller
 from gitdata.controller.serve import WakeFile, serve
 from gitdata.controller.site import Site
-from gitdata.controller.watch import open_clone
 from gitdata.errors import RemoteError
 from gitdata.executors.local import LocalExecutor
 from gitdata.model import JobStatus

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from gitdata.backends.git_records import is_safe_ref
-from gitdata.controller.watch import Remote, look, open_clone
+from gitdata.controller.clone import open_clone
+from gitdata.controller.watch import Remote, look
 from helpers.machine import Repo
 
 A, B = "a" * 40, "b" * 40

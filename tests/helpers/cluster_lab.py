@@ -26,13 +26,13 @@ from cluster.testbed import Cluster
 from gitdata.backends.mail import Mailer
 from gitdata.backends.objects import ObjectStore
 from gitdata.backends.stores import open_store
+from gitdata.controller.clone import open_clone
 from gitdata.controller.config import ControllerSettings
 from gitdata.controller.loop import Controller
 from gitdata.controller.notes import NOTES_REF, read_notes
 from gitdata.controller.published import published_source
 from gitdata.controller.serve import serve
 from gitdata.controller.site import Site
-from gitdata.controller.watch import open_clone
 from gitdata.executors.kubernetes import KubernetesExecutor
 from gitdata.executors.kubernetes_settings import KubernetesSettings
 from gitdata.formats.index import parse_index

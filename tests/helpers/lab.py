@@ -18,13 +18,13 @@ from gitdata.backends.git import Git
 from gitdata.backends.mail import Mailer
 from gitdata.backends.objects import ObjectStore
 from gitdata.backends.stores import open_store
+from gitdata.controller.clone import open_clone
 from gitdata.controller.config import ControllerSettings
 from gitdata.controller.loop import Controller
 from gitdata.controller.published import generated_pointers, output_ref
 from gitdata.controller.serve import serve
 from gitdata.controller.site import Site
 from gitdata.controller.visit import OutputCommit, describe
-from gitdata.controller.watch import open_clone
 from gitdata.data.transfer import read_listing, read_object
 from gitdata.executors.local import LocalExecutor
 from helpers.machine import Repo
