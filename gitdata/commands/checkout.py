@@ -11,26 +11,34 @@ from pathlib import Path
 
 from gitdata.commands.progress import Progress
 from gitdata.commands.terminal import print_line, say
-from gitdata.data.bring import Brought, bring, clear_gone
+from gitdata.data.bring import Brought, bring, clear_gone, relink_all
 from gitdata.data.repository import Repository
 from gitdata.data.workspace import Tracked, Workspace, require
 from gitdata.errors import ConflictError, GitdataError
+
+_SAID = {"written": "updated", "removed": "removed", "relinked": "made anew"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="outputs (default: all)")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite what was changed here")
+    parser.add_argument("--relink", action="store_true", help="make data that is here anew, after cache.type changed")
 
 
 def run(args: argparse.Namespace) -> int:
     repo = Repository.open()
     paths = [repo.relative(path) for path in args.paths]
-    done = update(repo, paths or None, force=args.force, remove=not paths)
+    done = update(repo, paths or None, force=args.force, remove=not paths, again=args.relink)
     return report(done, changed_is_error=True)
 
 
-def update(repo: Repository, paths: Sequence[str] | None, *, force: bool, remove: bool) -> list[Brought]:
-    """Bring the outputs at these paths (None: all), and clear away those that have no pointer any more."""
+def update(
+    repo: Repository, paths: Sequence[str] | None, *, force: bool, remove: bool, again: bool = False
+) -> list[Brought]:
+    """Bring the outputs at these paths (None: all), and clear away those that have no pointer any more.
+
+    again: also make files anew that are of another type than `cache.type` says.
+    """
     space = Workspace(repo)
     with repo.lock():
         # The pointer of the working tree counts: `git restore x.dvc` or an edit by hand is what the user means.
@@ -38,8 +46,12 @@ def update(repo: Repository, paths: Sequence[str] | None, *, force: bool, remove
         wanted = _wanted(space, known, paths)
         with Progress("fetching") as show:
             done = bring(space, wanted, force=force, progress=show)
+        if again:
+            done = relink_all(space, done)
         if remove:
             done += clear_gone(space, known)
+    if remark := repo.links.remark():
+        say(remark)
     return done
 
 
@@ -58,8 +70,8 @@ def _wanted(space: Workspace, known: dict[str, Tracked], paths: Sequence[str] | 
 def report(done: Sequence[Brought], *, changed_is_error: bool) -> int:
     """Say what happened. Raises the first error of what could not be brought, ConflictError for what was kept."""
     for one in done:
-        if one.done in ("written", "removed"):
-            print_line(f"{one.path}: {'updated' if one.done == 'written' else 'removed'}")
+        if one.done in _SAID:
+            print_line(f"{one.path}: {_SAID[one.done]}")
         elif one.done == "kept" and one.problem == "untracked":
             say(f"{one.path}: has no pointer any more; it was changed here and stays")
         elif one.done == "kept" and one.problem == "changed" and not changed_is_error:

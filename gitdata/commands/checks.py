@@ -22,6 +22,7 @@ from gitdata.backends.git_records import hide_password
 from gitdata.backends.machine import cache_home
 from gitdata.data.hooknames import CLIENT
 from gitdata.data.hooks import survey
+from gitdata.data.links import DEFAULT
 from gitdata.data.repository import Repository, is_initialised
 from gitdata.data.revisions import git_remote
 from gitdata.errors import GitdataError, MachineError, NotARepositoryError
@@ -79,6 +80,7 @@ def of_repository(remote: str | None) -> list[Check]:
     return [
         ("repository", lambda: str(repository.root), True),
         ("hooks", lambda: _hooks(repository.git), True),
+        ("cache.type", lambda: _links(repository), False),
         ("git remote", lambda: _git_remote(repository.git), False),
         ("data remote", lambda: _read(repository, remote), True),
         ("data remote, writing", lambda: _write(repository, remote), True),
@@ -118,6 +120,19 @@ def _hooks(git: Git) -> str:
     if bad:
         raise MachineError("; ".join(bad), hint="gitdata hooks install")
     return f"{len(CLIENT)} installed"
+
+
+def _links(repository: Repository) -> str:
+    links = repository.links
+    why = links.try_all(repository.root / ".dvc")
+    kind = next((kind for kind in links.types if kind not in why), "copy")
+    lacking = "; ".join(f"no {kind}: {words}" for kind, words in why.items())
+    if links.types[0] in why and links.types != DEFAULT:
+        raise MachineError(
+            f"{', '.join(links.types)} with the cache at {links.cache.folder}: {lacking}; data here is made by {kind}",
+            hint="keep the cache on the filesystem of the workspace, or change cache.type",
+        )
+    return f"data here is made by {kind}" + (f" ({lacking})" if lacking else "")
 
 
 def _git_remote(git: Git) -> str:

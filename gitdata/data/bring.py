@@ -18,6 +18,7 @@ from gitdata.data.base import load_bringing, mark_bringing
 from gitdata.data.hashing import Digest
 from gitdata.data.ignore import exclude_output, exclude_scratch
 from gitdata.data.materialize import write_file, write_listing
+from gitdata.data.relink import relink
 from gitdata.data.scratch import delete, scratch_name, sweep
 from gitdata.data.threeway import compare
 from gitdata.data.transfer import Progress, pull_objects
@@ -25,7 +26,7 @@ from gitdata.data.workspace import Held, Tracked, Workspace
 from gitdata.errors import GitdataError, InvalidInputError, MissingDataError
 from gitdata.model import Entry, Listing
 
-Done: TypeAlias = Literal["same", "written", "kept", "removed", "missing"]
+Done: TypeAlias = Literal["same", "written", "kept", "removed", "missing", "relinked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,17 @@ def bring(
     done += _bring_all(space, todo, progress)
     space.stats.save()
     return sorted(done, key=lambda one: one.path)
+
+
+def relink_all(space: Workspace, done: Iterable[Brought]) -> list[Brought]:
+    """What is here unchanged becomes of the type that `cache.type` says."""
+    found = []
+    for one in done:
+        held = space.look(one.path) if one.done == "same" else None
+        made = held and relink(space.stats, space.repo.links, one.path, held.listing, folder=held.is_dir)
+        found.append(Brought(one.path, "relinked") if made else one)
+    space.stats.save()
+    return found
 
 
 def _bring_all(space: Workspace, todo: list[tuple[Tracked, Held | None]], progress: Progress | None) -> list[Brought]:
@@ -115,18 +127,20 @@ def ensure_cached(space: Workspace, oids: Iterable[str], progress: Progress | No
 
 
 def _write(space: Workspace, one: Tracked, held: Held | None) -> None:
-    root, cache = space.repo.root, space.repo.cache
+    root, cache, links = space.repo.root, space.repo.cache, space.repo.links
     dest = root / one.path
     is_dir = one.out.is_dir
     aside = _move_aside(dest, is_dir)
     try:
         if is_dir:
             old = held.listing if held and held.is_dir else () if dest.is_dir() else None
-            listing = write_listing(cache.listing(one.out.oid), cache.stream, dest, old=old, within=root)
+            listing = write_listing(
+                cache.listing(one.out.oid), cache.stream, dest, old=old, within=root, links=space.repo.links
+            )
             _remember(space, one.path, listing, old or ())
         else:
             entry = Entry(dest.name, one.out.oid, one.out.size, one.out.exec)
-            written = write_file(entry, cache.stream, dest, replace=True, within=root)
+            written = write_file(entry, cache.stream, dest, replace=True, within=root, links=links)
             _record(space, one.path, written)
     except BaseException:
         if aside is not None:

@@ -1,8 +1,9 @@
 """Listings become files: the last step of checkout, pull and get.
 
-Called with a listing that passed ``parse_dir`` and a source of bytes. Every byte is hashed while it is written, and all
-files of one output are ready beside their places before the first one is moved there: a wrong object, a full disk or a
-kill before that changes nothing. It must never write through a symlink: every folder is opened from its parent.
+Called with a listing that passed ``parse_dir`` and a source of bytes. Every byte is hashed while it is written, or once
+it is linked, and all files of one output are ready beside their places before the first one is moved there: a wrong
+object, a full disk or a kill before that changes nothing. It must never write through a symlink: every folder is opened
+from its parent.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TypeAlias
 from gitdata.backends.local import sync_names, write_all
 from gitdata.data.folders import FOLDER, Folders, exists, opened, remove
 from gitdata.data.hashing import Digest, Hasher
+from gitdata.data.links import Links
 from gitdata.data.scratch import claim, is_scratch, scratch_name
 from gitdata.errors import ConflictError, MissingDataError
 from gitdata.formats.dvcdir import alike, check_paths
@@ -28,13 +30,20 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write_listing(
-    listing: Listing, source: Source, dest: Path, *, old: Listing | None = None, within: Path | None = None
+    listing: Listing,
+    source: Source,
+    dest: Path,
+    *,
+    old: Listing | None = None,
+    within: Path | None = None,
+    links: Links | None = None,
 ) -> Listing:
     """Make the folder ``dest`` hold ``listing``; returns it with the sizes and sha256 of the files that were written.
 
     old: what the folder is known to hold now; files of it that stay the same are not touched, files that are gone from
     the listing are removed, everything else in the folder is left alone. Without ``old`` the folder must not exist.
     within: a folder from which on no part of ``dest``'s path may be a symlink (the root of the repository).
+    links: the files may be links to the cache's objects; without it they are copies.
     """
     check_paths([entry.path for entry in listing])
     before = {entry.path: entry.oid for entry in old or ()}
@@ -49,7 +58,7 @@ def write_listing(
             try:
                 claim(staging)
                 _check_names(staging, listing)
-                written = _stage(staging, todo, source, fresh=old is None)
+                written = _stage(staging, todo, source, links, fresh=old is None)
                 if old is not None:
                     gone = sorted(before.keys() - {entry.path for entry in listing})
                     _apply(parent, dest.name, staging, todo, set(before), gone)
@@ -77,14 +86,22 @@ def _check_names(folder: int, listing: Listing) -> None:
             )
 
 
-def write_file(entry: Entry, source: Source, dest: Path, *, replace: bool = False, within: Path | None = None) -> Entry:
+def write_file(
+    entry: Entry,
+    source: Source,
+    dest: Path,
+    *,
+    replace: bool = False,
+    within: Path | None = None,
+    links: Links | None = None,
+) -> Entry:
     """One file, executable if the entry says so. Without ``replace`` it must not exist."""
     with opened(dest.parent, within) as parent:
         if not replace and exists(parent, dest.name):
             raise ConflictError(f"{dest} exists", hint="move it away, or choose another place")
         scratch = scratch_name()
         try:
-            digest = _write(parent, scratch, entry, source)
+            digest = _make(parent, scratch, entry, source, links)
             os.rename(scratch, dest.name, src_dir_fd=parent, dst_dir_fd=parent)
         finally:
             remove(parent, scratch)
@@ -92,14 +109,16 @@ def write_file(entry: Entry, source: Source, dest: Path, *, replace: bool = Fals
     return Entry(entry.path, entry.oid, digest.size, entry.exec, digest.sha256)
 
 
-def _stage(staging: int, todo: Listing | list[Entry], source: Source, *, fresh: bool) -> dict[str, Entry]:
+def _stage(
+    staging: int, todo: Listing | list[Entry], source: Source, links: Links | None, *, fresh: bool
+) -> dict[str, Entry]:
     """Write all files: in their places if the folder is fresh, else under numbers."""
     written = {}
     with Folders(staging) as folders:
         for number, entry in enumerate(todo):
             parent, _, name = entry.path.rpartition("/")
             folder, file = (folders.make(parent), name) if fresh else (staging, str(number))
-            digest = _write(folder, file, entry, source)
+            digest = _make(folder, file, entry, source, links)
             written[entry.path] = Entry(entry.path, entry.oid, digest.size, entry.exec, digest.sha256)
     return written
 
@@ -157,6 +176,10 @@ def _unlink_all(folders: Folders, paths: list[str]) -> None:
             remove(descriptor, name)
     for folder in sorted({p.rpartition("/")[0] for p in paths}, key=len, reverse=True):
         folders.prune(folder)
+
+
+def _make(folder: int, name: str, entry: Entry, source: Source, links: Links | None) -> Digest:
+    return (links.make(entry, folder, name) if links else None) or _write(folder, name, entry, source)
 
 
 def _write(folder: int, name: str, entry: Entry, source: Source) -> Digest:

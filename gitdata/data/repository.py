@@ -20,6 +20,7 @@ from gitdata.backends.objects import ObjectStore, OtherKindError
 from gitdata.backends.stores import is_versioned, open_store
 from gitdata.data.cache import Cache
 from gitdata.data.dvcsettings import load_config
+from gitdata.data.links import Links, read_types
 from gitdata.data.lock import dvc_lock
 from gitdata.data.nested import check_inside
 from gitdata.errors import InvalidInputError, NotARepositoryError
@@ -80,6 +81,11 @@ class Repository:
         settings = self.config.get("cache", {})
         folder = Path(settings.get("dir") or self.root / ".dvc/cache")
         return Cache(folder, shared=settings.get("shared") == "group")
+
+    @cached_property
+    def links(self) -> Links:
+        """What the files of data are made of here. Raises InvalidInputError for a `cache.type` that DVC has not."""
+        return Links(self.cache, read_types(self.config.get("cache", {}).get("type")))
 
     def remote_config(self, name: str | None = None) -> RemoteConfig:
         """The remote of that name, or the default one. Raises InvalidInputError."""

@@ -2,7 +2,7 @@
 
 Called by ``add``, ``put``, ``commit`` and the pre-commit hook, under the repository's lock. Order: objects, pointer,
 ``.gitignore``, base, index; whatever is interrupted between two of them is finished by the next call. It must never
-touch the data itself.
+change the data; with links as ``cache.type`` each file becomes one to its object, at the very end.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from gitdata.data.files import write_whole
 from gitdata.data.hashing import Digest, fingerprint
 from gitdata.data.ignore import data_ignores, git_ignores, keep_out_of_git
+from gitdata.data.relink import relink
 from gitdata.data.tree import scan
 from gitdata.data.workspace import Held, Tracked, Workspace
 from gitdata.errors import ConflictError, InvalidInputError, MissingDataError
@@ -122,6 +123,8 @@ def add(space: Workspace, path: str, known: Tracked | None = None) -> Added:
         write_whole(file, new)
     ignore = keep_out_of_git(space.git, space.repo.root, path)
     space.set_base(path, held.oid)
+    if space.repo.links.shares:
+        relink(space.stats, space.repo.links, path, held.listing, folder=held.is_dir)
     # git tells by itself which of them changed; an earlier, interrupted call may have left both unstaged
     ours = ignore or posixpath.join(posixpath.dirname(path), ".gitignore")
     files = (pointer, ours) if ignore or (not known and (space.repo.root / ours).is_file()) else (pointer,)
