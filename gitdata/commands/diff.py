@@ -10,10 +10,12 @@ Exit code 0, with --exit-code 1 if anything differs.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import replace
 
 from gitdata.backends.history import pointer_diff
 from gitdata.commands.log import outputs_of
-from gitdata.commands.terminal import print_json, print_line, size
+from gitdata.commands.terminal import print_json, print_line, say, size
 from gitdata.data.compare import Difference, differences
 from gitdata.data.repository import Repository
 from gitdata.data.revisions import commit_of
@@ -35,7 +37,10 @@ def run(args: argparse.Namespace) -> int:
     repo = Repository.open()
     old = commit_of(repo.git, "HEAD" if args.old is None else args.old)
     new = commit_of(repo.git, args.new) if args.new is not None else None
-    found = between(repo, old, new) if new else _with_workspace(repo, old)
+    view = View(repo, new or old)
+    found = between(view, old, new) if new else _with_workspace(view)
+    for remark in view.remarks:
+        say(f"sizes that are not in this clone are not shown: {remark}")
     if args.json:
         print_json({"old": old, "new": new, "files": [one.as_json() for one in found]})
     else:
@@ -44,18 +49,17 @@ def run(args: argparse.Namespace) -> int:
     return 1 if args.exit_code and found else 0
 
 
-def between(repo: Repository, old: str, new: str) -> list[Difference]:
-    """File by file, for the pointers that differ between two commits."""
-    view = View(repo, new)
+def between(view: View, old: str, new: str) -> list[Difference]:
+    """File by file, for the pointers that differ between two commits; ``view`` is of one of them."""
     found = []
-    for change in pointer_diff(repo.place, old, new):
+    for change in pointer_diff(view.repo.place, old, new):
         for path, before, after in outputs_of(change):
-            found += _compare(path, _listing(view, path, before), _listing(view, path, after), before, after)
+            found += _compare(view, path, _listing(view, path, before), _listing(view, path, after), before, after)
     return sorted(found, key=lambda one: one.path)
 
 
-def _with_workspace(repo: Repository, old: str) -> list[Difference]:
-    view, space = View(repo, old), Workspace(repo)
+def _with_workspace(view: View) -> list[Difference]:
+    space = Workspace(view.repo)
     here = {seen.tracked.path: seen for seen in space.survey()}
     found = []
     for path in sorted(view.outputs.keys() | here.keys()):
@@ -64,10 +68,10 @@ def _with_workspace(repo: Repository, old: str) -> list[Difference]:
         held = here[path].held if path in here else None
         if held is None or (before is not None and held.oid == before.oid):
             if path not in here and before is not None:
-                found += _compare(path, _listing(view, path, before), (), before, None)
+                found += _compare(view, path, _listing(view, path, before), (), before, None)
             continue
         after = Output(path, held.oid, held.size)
-        found += _compare(path, _listing(view, path, before), held.listing, before, after)
+        found += _compare(view, path, _listing(view, path, before), held.listing, before, after)
     return found
 
 
@@ -75,9 +79,20 @@ def _listing(view: View, path: str, out: Output | None) -> Listing:
     return () if out is None or not out.oid else view.listing(Tracked(path, path + ".dvc", out))
 
 
-def _compare(path: str, old: Listing, new: Listing, before: Output | None, after: Output | None) -> list[Difference]:
+def _compare(
+    view: View, path: str, old: Listing, new: Listing, before: Output | None, after: Output | None
+) -> list[Difference]:
     """A file's own path is the output's; below a folder the entries' paths count."""
-    return differences(_full(path, old, before), _full(path, new, after))
+    one, other = _full(path, old, before), _full(path, new, after)
+    same = {(entry.path, entry.oid) for entry in one} & {(entry.path, entry.oid) for entry in other}
+    unknown = {e.oid for e in (*one, *other) if e.size is None and (e.path, e.oid) not in same}
+    tracked = view.outputs.get(path)
+    sizes = view.sizes(unknown, tracked.remote if tracked else "")
+    return differences(_sized(one, sizes), _sized(other, sizes))
+
+
+def _sized(listing: Listing, sizes: Mapping[str, int]) -> Listing:
+    return tuple(replace(e, size=sizes.get(e.oid, e.size)) for e in listing) if sizes else listing
 
 
 def _full(path: str, listing: Listing, out: Output | None) -> Listing:

@@ -3,7 +3,8 @@
     gitdata ls images
     gitdata ls -r gitdata/main:validate
 
-Without a revision: what the pointers of the working tree name. Sizes are shown where this clone knows them.
+Without a revision: what the pointers of the working tree name. Sizes that this clone does not know are asked of the
+data remote.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gitdata.commands.terminal import print_json, print_line, size
+from gitdata.commands.terminal import print_json, print_line, say, size
 from gitdata.data.repository import Repository
 from gitdata.data.view import Node, View, split_revision
 
@@ -25,7 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     repo = Repository.open()
     view, path = open_view(repo, args.target)
-    nodes = view.files(path) if args.recursive else view.children(path)
+    nodes = view.files(path, sizes=True) if args.recursive else view.children(path)
+    for remark in view.remarks:
+        say(f"sizes that are not in this clone are not shown: {remark}")
     if args.json:
         print_json({"revision": view.commit, "path": path, "entries": [_json(node) for node in nodes]})
         return 0

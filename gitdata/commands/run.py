@@ -24,12 +24,14 @@ from gitdata.controller.drive import Driver
 from gitdata.controller.facts import Survey
 from gitdata.controller.loop import now_ms
 from gitdata.controller.site import Site
-from gitdata.data.outputs import bring_output
+from gitdata.controller.sources import Tree
+from gitdata.data.outputs import bring_output, made_now
 from gitdata.data.repository import Repository
 from gitdata.data.snapshot import snapshot
 from gitdata.data.workspace import Workspace
 from gitdata.errors import InvalidInputError, RunFailedError, UsageError
-from gitdata.model import JobStatus
+from gitdata.formats.spec_build import repo_path
+from gitdata.model import JobStatus, leaves
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -68,9 +70,25 @@ def run(args: argparse.Namespace) -> int:
             if plan.state == "known" and plan.result and plan.result[1].output:
                 oid = plan.result[1].output.oid
                 site.bring([oid, *(entry.oid for entry in driver.facts.listing(oid))])
-                bring_output(repository, name, oid, driver.facts.listing(oid))
+                made = made_now(repository, commit, _deciding(survey, driver.facts.tree(commit), name), oid)
+                bring_output(repository, name, made, driver.facts.listing(oid))
     _print(survey, as_json=args.json)
     return RunFailedError.exit_code if any(p.state != "known" for p in survey.plans.values()) else 0
+
+
+def _deciding(survey: Survey, tree: Tree, stage: str) -> set[str]:
+    """The paths that decide about a stage's output: of its spec, its image and its inputs, and of those before it."""
+    found: set[str] = set()
+    todo = [stage]
+    while todo:
+        plan = survey.plans[todo.pop()]
+        found |= {plan.stage.file, repo_path(plan.stage.transform.image) or ""}
+        for leaf in leaves(plan.stage.input):
+            if leaf.repo in survey.plans:
+                todo.append(leaf.repo)
+            else:
+                found.add(tree.outputs[leaf.repo].pointer if leaf.repo in tree.outputs else leaf.repo)
+    return found - {""}
 
 
 def _wait(site: Site, survey: Survey, jobs: Mapping[str, JobStatus], began: int) -> None:

@@ -90,7 +90,7 @@ class Facts:
         """
         self._proven.clear()
         try:
-            tree = self._tree(wish.commit)
+            tree = self.tree(wish.commit)
             if self.site.zone == "main":
                 tree.check_remote(self.site.store.url)
             stages = _wanted(tree.pipeline(wish.default_branch), wish.only)
@@ -115,7 +115,7 @@ class Facts:
         plans |= _decided(level)
         return Survey(wish, {stage.name: plans[stage.name] for stage in stages}, sources, remarks=tree.remarks)
 
-    def _tree(self, commit: str) -> Tree:
+    def tree(self, commit: str) -> Tree:
         """The tree of a commit, kept with what was read of it: each turn visits every branch."""
         tree = self._trees.get(commit)
         if tree is None:

@@ -7,16 +7,16 @@ fetched into the cache. It must never write to the working tree.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Literal
 
 from gitdata.data.hashing import hash_bytes
 from gitdata.data.repository import Repository, pointers_at
 from gitdata.data.revisions import commit_of
-from gitdata.data.transfer import Progress, pull_objects, read_listing
+from gitdata.data.transfer import Progress, object_sizes, pull_objects, read_listing
 from gitdata.data.workspace import Tracked, outputs
-from gitdata.errors import InvalidInputError, MissingDataError
+from gitdata.errors import GitdataError, InvalidInputError, MissingDataError
 from gitdata.formats.dvcdir import check_paths
 from gitdata.model import Entry, Listing
 
@@ -65,6 +65,7 @@ class View:
         self.repo = repo
         self.commit = commit
         self.outputs = outputs(pointers_at(repo.git, commit) if commit else repo.pointers())
+        self.remarks: list[str] = []  # why sizes are not known
         self._listings: dict[str, Listing] = {}
         self._rows: dict[str, list[tuple[str, str, str, str]]] = {}
 
@@ -91,15 +92,34 @@ class View:
             path = path.rpartition("/")[0]
         return None
 
-    def files(self, path: str) -> list[Node]:
-        """Every file at or below a path, by path. Raises MissingDataError if there is none."""
+    def files(self, path: str, *, sizes: bool = False) -> list[Node]:
+        """Every file at or below a path, by path. sizes: ask the remote for those that the cache does not know.
+
+        Raises MissingDataError if there is none.
+        """
         path = "" if path == "." else path
         found = list(self._data_files(path))
+        if sizes:
+            unknown: dict[str, set[str]] = {}  # by remote
+            for node in found:
+                if node.size is None and (output := self.containing(node.path)):
+                    unknown.setdefault(output.remote, set()).add(node.oid)
+            asked = {oid: size for name, oids in unknown.items() for oid, size in self.sizes(oids, name).items()}
+            found = [replace(node, size=asked.get(node.oid, node.size)) for node in found]
         if self.containing(path) is None:
             found += self._git_files(path)
         if not found and path and path not in self.outputs:  # an output may be an empty folder
             raise self._absent(path)
         return sorted(found, key=lambda node: node.path)
+
+    def sizes(self, oids: set[str], remote: str = "") -> dict[str, int]:
+        """oid -> size of those that a remote has; no content moves. One that cannot be asked is a remark."""
+        try:
+            return object_sizes(self.repo.remote(remote), oids) if oids else {}
+        except GitdataError as error:
+            if error.message not in self.remarks:
+                self.remarks.append(error.message)
+            return {}
 
     def _data_files(self, path: str) -> Iterator[Node]:
         inside = self.containing(path)
@@ -140,7 +160,7 @@ class View:
         """What lies directly in a folder; a data folder that is not the one asked for is not opened."""
         path = "" if path == "." else path
         if self.containing(path) is not None:
-            return fold(self.files(path), path)
+            return fold(self.files(path, sizes=True), path)
         found = self._top(path)
         if not found and path:
             raise self._absent(path)
