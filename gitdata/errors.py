@@ -35,6 +35,11 @@ class GitdataError(Exception):
         if transient is not None:
             self.transient = transient
 
+    @property
+    def remark(self) -> str:
+        """Message and hint in one line."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
 
 class UsageError(GitdataError):
     exit_code = 2

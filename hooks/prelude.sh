@@ -83,9 +83,68 @@ state() {
     echo "$(git rev-parse --git-dir)/gitdata"
 }
 
-# Whether the pointers of the index are others than at the last scan.
+# As `wanted`, and also where git moved to a commit from before `gitdata init`: data that came later leaves.
+follows() {
+    [ -z "${GITDATA_SKIP_HOOKS-}" ] || return 1
+    [ -f .dvc/config ] || { [ -d .dvc ] && [ -f "$(state)/base.json" ]; }
+}
+
+# Whether the pointers, of the index or of the working tree, are others than those that the workspace last followed.
 pointers_moved() {
-    ! git ls-files -s -- '*.dvc' | cmp -s - "$(state)/pointers"
+    ! { git ls-files -s -- '*.dvc' '*dvc.lock' &&
+        git diff --no-ext-diff --no-textconv --no-color -- '*.dvc' '*dvc.lock'; } | cmp -s - "$(state)/pointers"
+}
+
+# Whether a later hook of the git command that runs will look at the workspace: then this one need not.
+goes_on() {
+    folder=$(git rev-parse --git-dir)
+    [ -z "$(git ls-files --unmerged | head -n 1)" ] || return 1
+    for rebase in "$folder/rebase-merge" "$folder/rebase-apply"; do
+        [ -d "$rebase" ] || continue
+        # What a rebase is given up for, or back at: it ends here.
+        git diff --cached --quiet "$(cat "$rebase/orig-head" 2>/dev/null)" -- 2>/dev/null && return 1
+        picks_follow "$rebase"
+        return
+    done
+    [ "$hook" = post-index-change ] || return 1
+    case " $(git_command) " in
+    *" --abort "* | *" --quit "* | *" --no-commit "* | *" -n "*) return 1 ;;
+    esac
+    # shellcheck disable=SC2046
+    set -- $(git_command)
+    [ $# -eq 0 ] || shift
+    for word; do
+        case $word in
+        -*) ;;
+        checkout | switch | merge | rebase | revert | cherry-pick | am | worktree | clone) return 0 ;;
+        *) return 1 ;;
+        esac
+    done
+    return 1
+}
+
+# Whether a rebase has commits left to make before it stops.
+picks_follow() {
+    if [ -f "$1/last" ]; then
+        [ "$(cat "$1/next")" -lt "$(cat "$1/last")" ]
+        return
+    fi
+    case $(tail -n 1 "$1/done" 2>/dev/null) in
+    "edit "* | "e "*) return 1 ;;
+    esac
+    while read -r word _; do
+        case $word in
+        "" | "#"* | drop | d | noop | label | l | update-ref | u) ;;
+        exec | x | break | b) return 1 ;;
+        *) return 0 ;;
+        esac
+    done <"$1/git-rebase-todo"
+    return 1
+}
+
+# How git was called.
+git_command() {
+    { tr '\0' ' ' <"/proc/$PPID/cmdline" || ps -o args= -p "$PPID"; } 2>/dev/null
 }
 
 # Whether data changed since the last scan began. Any doubt, any complaint of find, counts as yes.

@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gitdata.commands.problems import raise_first
 from gitdata.commands.terminal import print_json, print_line, say, size
 from gitdata.data.repository import Repository
 from gitdata.data.track import Added, add, stage, targets
 from gitdata.data.workspace import Workspace
+from gitdata.errors import GitdataError
 from gitdata.formats.dvcdir import alike
 
 
@@ -23,21 +25,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     repo = Repository.open()
     space = Workspace(repo)
-    done = add_paths(space, [repo.relative(path) for path in args.paths])
+    errors: list[GitdataError] = []
+    done = add_paths(space, [repo.relative(path) for path in args.paths], errors)
     if args.json:
         print_json({"added": [as_json(one) for one in done]})
     else:
         report(done)
+    raise_first(errors)
     return 0
 
 
-def add_paths(space: Workspace, paths: list[str]) -> list[Added]:
-    """Add under the lock and stage; what was stored before an error stays stored and is found again."""
+def add_paths(space: Workspace, paths: list[str], errors: list[GitdataError]) -> list[Added]:
+    """Add under the lock and stage. What is wrong with one path is added to ``errors`` and stops no other."""
     with space.repo.lock():
         known = space.staged() | space.written()
-        wanted = targets(space, paths)
+        wanted = targets(space, paths, known, errors)
+        done = []
         try:
-            done = [add(space, path, known.get(path)) for path in wanted]
+            for path in wanted:
+                try:
+                    done.append(add(space, path, known.get(path)))
+                except GitdataError as error:
+                    errors.append(error)
             stage(space, done)
         finally:
             space.stats.save()
@@ -49,6 +58,11 @@ def report(done: list[Added]) -> None:
         what = "new" if one.before is None else "changed" if one.changed else "unchanged"
         files = f"{len(one.held.listing)} file{'s' * (len(one.held.listing) != 1)}"
         print_line(f"{one.pointer}: {what}, {files}, {size(one.held.size)}")
+        for name in one.held.left_out:
+            say(f"left out: {one.path}/{name} (a symlink to a folder, or a repository's own files)")
+        if one.held.absent:
+            count = len(one.held.absent)
+            say(f"{one.path}: {count} file{'s' * (count != 1)} of it are not here and stay in {one.pointer}")
         warn_of_alike(one)
 
 

@@ -6,21 +6,25 @@ Data that was changed here is kept (exit code 5) unless --force is given.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from gitdata.commands.problems import raise_first
 from gitdata.commands.progress import Progress
 from gitdata.commands.terminal import print_line, say
-from gitdata.data.bring import Brought, bring, clear_gone, relink_all
+from gitdata.data.bring import Brought, bring, bring_part, clear_gone, relink_all
 from gitdata.data.repository import Repository
-from gitdata.data.workspace import Tracked, Workspace, require
+from gitdata.data.tracked import Tracked, both_changed, require
+from gitdata.data.workspace import Workspace
 from gitdata.errors import ConflictError, GitdataError
 
 _SAID = {"written": "updated", "removed": "removed", "relinked": "made anew"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="outputs (default: all)")
+    parser.add_argument(
+        "paths", nargs="*", type=Path, metavar="PATH", help="outputs, or files inside them (default: all)"
+    )
     parser.add_argument("-f", "--force", action="store_true", help="overwrite what was changed here")
     parser.add_argument("--relink", action="store_true", help="make data that is here anew, after cache.type changed")
 
@@ -43,28 +47,50 @@ def update(
     with repo.lock():
         # The pointer of the working tree counts: `git restore x.dvc` or an edit by hand is what the user means.
         known = space.staged() | space.written()
-        wanted = _wanted(space, known, paths)
         with Progress("fetching") as show:
-            done = bring(space, wanted, force=force, progress=show)
+            if paths is None:
+                done = bring(space, [one for one in known.values() if one.watched], force=force, progress=show)
+            else:
+                done = [found for path in paths for found in _bring_path(space, known, path, force, show)]
         if again:
             done = relink_all(space, done)
         if remove:
             done += clear_gone(space, known)
     if remark := repo.links.remark():
         say(remark)
+    done += [Brought(name, "unreadable", error.message, error) for name, error in _problems(space, known, paths)]
     return done
 
 
-def _wanted(space: Workspace, known: dict[str, Tracked], paths: Sequence[str] | None) -> list[Tracked]:
-    if paths is None:
-        return [one for _, one in sorted(known.items()) if one.watched]
-    wanted: dict[str, Tracked] = {}
-    for path in paths:
-        below = [one for name, one in known.items() if path in ("", ".") or name.startswith(path + "/")]
-        named = [known[name] for name in known if known[name].pointer == path]
-        for one in named or below or [require(space.find(path, known), path)]:
-            wanted[one.path] = require(one, one.path)
-    return [one for _, one in sorted(wanted.items())]
+def _problems(
+    space: Workspace, known: dict[str, Tracked], paths: Sequence[str] | None
+) -> Iterator[tuple[str, GitdataError]]:
+    """Pointers that could not be read, as far as they were asked for."""
+    for name, error in sorted(space.problems.items()):
+        if paths is None or any(f"{name.removesuffix('.dvc')}/".startswith(f"{path}/") for path in paths):
+            yield name, error
+    for one in known.values():
+        if not one.watched and paths is None:
+            try:
+                require(one, one.path)
+            except GitdataError as error:
+                yield one.path, error
+
+
+def _bring_path(space: Workspace, known: dict[str, Tracked], path: str, force: bool, show: Progress) -> list[Brought]:
+    """What a person means by a path: an output, its pointer, a folder with outputs below, or a file inside one."""
+    below = [one for name, one in known.items() if path in ("", ".") or name == path or name.startswith(path + "/")]
+    below = [one for one in known.values() if one.pointer == path] or below
+    if below:
+        return bring(space, sorted(below, key=lambda one: one.path), force=force, progress=show)
+    one = space.find(path, known)
+    if one is None and any(path in (name, name.removesuffix(".dvc")) for name in space.problems):
+        return []
+    try:
+        found = require(one, path)
+        return bring_part(space, found, path[len(found.path) + 1 :], force=force, progress=show)
+    except GitdataError as error:
+        return [Brought(path, "missing", error.message, error)]
 
 
 def report(done: Sequence[Brought], *, changed_is_error: bool) -> int:
@@ -76,19 +102,19 @@ def report(done: Sequence[Brought], *, changed_is_error: bool) -> int:
             say(f"{one.path}: has no pointer any more; it was changed here and stays")
         elif one.done == "kept" and one.problem == "changed" and not changed_is_error:
             say(f"{one.path}: changed here, not committed yet")
-    missing = [one for one in done if one.done == "missing"]
     kept = [one for one in done if one.done == "kept" and (one.problem == "conflict" or changed_is_error)]
     kept = [one for one in kept if one.problem != "untracked"]
-    if missing:
-        error = missing[0].error
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        kind = type(error) if error else GitdataError
-        hints = dict.fromkeys(one.error.hint for one in missing if one.error and one.error.hint)
-        raise kind(f"{missing[0].path}: {missing[0].problem}{more}", hint=", ".join(list(hints)[:5]))
+    errors = [_named(one) for one in done if one.done in ("missing", "unreadable")]
     if kept:
         names = ", ".join(one.path for one in kept)
-        raise ConflictError(
-            f"changed here and kept: {names}",
-            hint=f"`gitdata add {kept[0].path}` keeps yours, `gitdata checkout --force {kept[0].path}` takes git's",
-        )
+        errors.append(ConflictError(f"changed here and kept: {names}", hint=both_changed(kept[0].path)))
+    raise_first(errors)
     return 0
+
+
+def _named(one: Brought) -> GitdataError:
+    """The error of an output, which names it."""
+    error = one.error or GitdataError(one.problem)
+    if error.message.startswith(one.path):
+        return error
+    return type(error)(f"{one.path}: {error.message}", hint=error.hint)

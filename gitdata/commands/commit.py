@@ -11,9 +11,11 @@ import argparse
 
 from gitdata.commands.add import report
 from gitdata.commands.passthrough import asked_for_help, check_arguments, check_paths, take_all
+from gitdata.commands.terminal import say
 from gitdata.data.repository import Repository
 from gitdata.data.track import add, stage
-from gitdata.data.workspace import Workspace
+from gitdata.data.tracked import both_changed
+from gitdata.data.workspace import Seen, Workspace
 from gitdata.errors import ConflictError
 
 
@@ -35,17 +37,20 @@ def add_changed(space: Workspace) -> None:
     with space.repo.lock():
         staged = space.staged()
         survey = space.survey()
-        both = [
-            seen.tracked.path
-            for seen in survey
-            if seen.state == "conflict" and seen.held and seen.written != seen.held.oid
-        ]
+        both = [seen.tracked.path for seen in survey if seen.state == "conflict"]
         if both:
-            raise ConflictError(
-                f"changed here and in git: {', '.join(both)}",
-                hint=f"`gitdata add {both[0]}` keeps yours, `gitdata checkout --force {both[0]}` takes git's",
-            )
-        todo = [s for s in survey if s.held and (s.state in ("changed", "conflict") or not s.staged)]
+            raise ConflictError(f"changed here and in git: {', '.join(both)}", hint=both_changed(both[0]))
+        for seen in survey:
+            if seen.problem:
+                say(f"gitdata: {seen.tracked.path} is not in this commit: {seen.problem.message}")
+        for name, error in sorted(space.problems.items()):
+            say(f"gitdata: {name} was left alone: {error.message}")
+        todo = [seen for seen in survey if seen.held and _is_new(seen)]
         done = [add(space, seen.tracked.path, staged.get(seen.tracked.path) or seen.tracked) for seen in todo]
         stage(space, done)
         report(done)
+
+
+def _is_new(seen: Seen) -> bool:
+    """Whether the data here is not in git; after a commit that git gave up only the index lacks its pointer."""
+    return seen.state == "changed" or not seen.staged or (seen.unstaged and seen.state == "same")

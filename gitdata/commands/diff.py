@@ -19,8 +19,9 @@ from gitdata.commands.terminal import print_json, print_line, say, size
 from gitdata.data.compare import Difference, differences
 from gitdata.data.repository import Repository
 from gitdata.data.revisions import commit_of
+from gitdata.data.tracked import Tracked
 from gitdata.data.view import View
-from gitdata.data.workspace import Tracked, Workspace
+from gitdata.data.workspace import Workspace
 from gitdata.model import Entry, Listing, Output
 
 _MARK = {"added": "A", "modified": "M", "deleted": "D"}

@@ -13,13 +13,18 @@ from pathlib import Path
 from gitdata.backends.git import Git
 from gitdata.commands.progress import Progress
 from gitdata.commands.terminal import say
-from gitdata.data.bring import bring, clear_gone
+from gitdata.data.bring import Brought, bring, clear_gone
+from gitdata.data.ignore import exclude_dvc
 from gitdata.data.outgoing import brought_by, outputs_at, parse_lines
-from gitdata.data.repository import Repository, is_initialised
+from gitdata.data.repository import Repository, is_initialised, pointers_at
 from gitdata.data.sending import send
 from gitdata.data.sent import record, unproven
+from gitdata.data.threeway import moved
+from gitdata.data.tracked import Tracked, both_changed, outputs
 from gitdata.data.workspace import Workspace
 from gitdata.errors import ConflictError, GitdataError, NotARepositoryError
+
+_AFTER = ("post-checkout", "post-merge", "post-rewrite", "post-commit", "post-applypatch", "post-index-change")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,18 +33,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    after = args.name in _AFTER
     try:
         repo = Repository.open()
     except NotARepositoryError as error:
         if args.name == "pre-push":
             _hold_back(_remote(args), error)
-        say(f"gitdata: {error.message}; data was left alone")
+        left = _was_here() if after else None
+        if left is not None:
+            _after(left, args.name, args.rest)
+        else:
+            say(f"gitdata: {error.message}; data was left alone")
         return 0
     if args.name in ("pre-commit", "pre-merge-commit"):
         return _before_commit(repo, merging=args.name == "pre-merge-commit")
     if args.name == "pre-push":
         return _before_push(repo, _remote(args))
-    if args.name in ("post-checkout", "post-merge", "post-rewrite"):
+    if after:
         _after(repo, args.name, args.rest)
     return 0
 
@@ -88,37 +98,57 @@ def _before_push(repo: Repository, remote: str) -> int:
     return 0
 
 
+def _was_here() -> Repository | None:
+    """The repository, where git moved to a commit from before `gitdata init`: data that came later leaves."""
+    repo = Repository.find()
+    if not (repo.git_dir / "gitdata/base.json").exists() or not (repo.root / ".dvc").is_dir():
+        return None
+    exclude_dvc(repo.common_dir)
+    return repo
+
+
 def _after(repo: Repository, name: str, rest: list[str]) -> None:
-    """Bring what git's move changed. Never fails: git has acted already."""
-    # A checkout of single files ("0") is no change of branch: nothing is removed then.
-    single = name == "post-checkout" and rest[2:3] == ["0"]
+    """Have the workspace follow the pointers. Never fails: git has acted already."""
     try:
         space = Workspace(repo)
         with repo.lock():
             staged = space.staged()
-            new = _changed_pointers(repo, "HEAD" if single else rest[0] if name == "post-checkout" else "ORIG_HEAD")
-            absent = [path for path, one in staged.items() if new is None or one.pointer in new]
-            moved = [one for path, one in staged.items() if one.watched and space.base.get(path) != one.out.oid]
+            written = space.written_of(staged)
+            wanted = [one for path, one in written.items() if one.watched and moved(space.oid_of(path), one.out.oid)]
+            # Inside of git's own work, of which the rest is lost if a person ends it, nothing waits for a network.
             with Progress("fetching") as show:
-                done = bring(space, moved, absent=absent, progress=show)
-            if not single:
-                done += clear_gone(space, staged)
+                done = bring(space, wanted, follow=True, offline=name == "post-index-change", progress=show)
+            done += clear_gone(space, staged | written, _former(repo, name, rest))
+            if not any(one.done == "missing" for one in done):
+                space.follow()
     except (GitdataError, OSError) as error:
         say(f"gitdata: data was not brought up to date: {error}; `gitdata checkout` tries again")
         return
+    for problem in space.problems.values():
+        say(f"gitdata: {problem.remark}")
     for one in done:
-        if one.done == "kept" and one.problem == "untracked":
-            say(f"gitdata: {one.path} has no pointer any more; it was changed here and stays")
-        elif one.done == "kept":
-            say(f"gitdata: {one.path} was changed here and is kept; `gitdata checkout --force {one.path}` takes git's")
-        elif one.done == "missing":
-            hint = (one.error and one.error.hint) or "`gitdata pull` tries again"
-            say(f"gitdata: {one.path} was not brought: {one.problem}; {hint}")
+        _tell(one, name)
 
 
-def _changed_pointers(repo: Repository, old: str) -> set[str] | None:
-    """The pointers that differ from a commit: data that was never here is brought only for these. None: all."""
-    if not old.strip("0"):
-        return None  # a new worktree
-    done = repo.git.call("diff", "--cached", "--name-only", "-z", "--no-renames", old, "--", "*.dvc")
-    return {name.decode(errors="surrogateescape") for name in done.stdout.split(b"\0")[:-1]}
+def _former(repo: Repository, name: str, rest: list[str]) -> list[Tracked]:
+    """The outputs of where a checkout came from."""
+    if name != "post-checkout" or rest[2:3] != ["1"] or not rest[0].strip("0"):
+        return []
+    try:
+        return [one for one in outputs(pointers_at(repo.git, rest[0]).found).values() if one.watched]
+    except GitdataError:  # a commit that is not here (any more)
+        return []
+
+
+def _tell(one: Brought, name: str) -> None:
+    hint = one.error.hint if one.error else ""
+    if one.done == "kept" and one.problem == "untracked":
+        say(f"gitdata: {one.path} has no pointer any more; it was changed here and stays, and git ignores it")
+    elif one.done == "kept":
+        say(f"gitdata: {one.path} was changed here and in git, and is kept: {both_changed(one.path)}")
+    elif one.done == "missing":
+        say(f"gitdata: {one.path} was not brought: {one.problem}; {hint or '`gitdata pull` tries again'}")
+    elif one.done == "unreadable":
+        say(f"gitdata: {one.path} was left as it is: {one.error.remark if one.error else one.problem}")
+    elif one.done == "removed" and name == "post-commit":
+        say(f"gitdata: {one.path} was removed with its pointer; earlier commits and the cache have it")

@@ -89,6 +89,4 @@ def _remember(repo: Repository) -> None:
     """Data that DVC brought here is what its pointers say: from now on changes to it can be told."""
     space = Workspace(repo)
     with repo.lock():
-        for seen in space.survey():
-            if seen.state == "same":
-                space.set_base(seen.tracked.path, seen.git)
+        space.remember(space.survey())

@@ -22,7 +22,7 @@ from gitdata.commands.terminal import print_json
 from gitdata.data.place import place, read_file
 from gitdata.data.repository import Repository
 from gitdata.data.scratch import sweep
-from gitdata.data.track import add, check_new, stage, targets
+from gitdata.data.track import add, check_new, stage
 from gitdata.data.tree import scan
 from gitdata.data.workspace import Workspace
 from gitdata.errors import ConflictError, InvalidInputError, MissingDataError, UsageError
@@ -71,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
             sweep(folder)
         for item in items:
             place(repo.root, item.path, item.pieces, executable=item.executable)
-        done = [add(space, path, known.get(path)) for path in targets(space, [output])]
+        check_new(space, output, known)
+        done = [add(space, output, known.get(output))]
         stage(space, done)
         space.stats.save()
     if args.json:
@@ -113,7 +114,7 @@ def _local(source: Path, dest: str, into: bool) -> Iterator[Item]:
     full = source.resolve()
     if full.is_dir():
         base = f"{dest}/{full.name}" if into else dest
-        for name, found in sorted(scan(full.parent, full.name)):
+        for name, found in sorted(scan(full.parent, full.name).files):
             yield Item(base + name[len(full.name) :], read_file(full.parent / name), bool(found.st_mode & 0o100))
     elif full.is_file():
         executable = bool(full.stat().st_mode & 0o100)

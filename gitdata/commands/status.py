@@ -1,7 +1,8 @@
 """What differs between the data here, its pointers and git; which data is not in the cache.
 
 changed: edited here, `git commit` takes it. stale: the pointer is newer, `gitdata checkout` brings it. conflict: both.
-absent: no data here. Exit code 0, with --exit-code 1 if anything differs.
+absent: no data here. Exit code 0, with --exit-code 1 if anything differs; that of the problem where something cannot be
+read: the other outputs are shown all the same.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ def run(args: argparse.Namespace) -> int:
     # Deferred: costs as much to load as the whole of a status in which nothing moved.
     from gitdata.commands.status_full import full_status
 
-    return 1 if full_status(as_json=args.json) and args.exit_code else 0
+    dirty, problems = full_status(as_json=args.json)
+    if problems:
+        return problems[0].exit_code
+    return 1 if dirty and args.exit_code else 0
 
 
 def clean_text(outputs: int, ahead: int | None) -> str:

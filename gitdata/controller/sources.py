@@ -17,8 +17,8 @@ from gitdata.backends.git_records import TreeEntry, hide_password
 from gitdata.backends.objects import ObjectStore
 from gitdata.data.hashing import hash_bytes
 from gitdata.data.pipeline import PipelineTree, commit_files
+from gitdata.data.tracked import Tracked, require
 from gitdata.data.transfer import read_listing
-from gitdata.data.workspace import Tracked, require
 from gitdata.errors import InvalidInputError, MissingDataError
 from gitdata.formats.dvc import object_key
 from gitdata.formats.dvcconfig import parse_config, remotes

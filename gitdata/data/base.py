@@ -9,28 +9,52 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from gitdata.data.files import write_whole
 from gitdata.data.quick import COMPLETE, STAMP
 
-VERSION = 1
+VERSION = 2
 SET_BACK = 2.0  # seconds: ctime is coarse on some kernels, and a network file system has its own clock
 
 
-def load_base(folder: Path) -> dict[str, str]:
-    """Output path -> the oid that the workspace was last made from."""
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What an output in the workspace was last made from.
+
+    oid: of the pointer then; "" where gitdata removed the data itself, because its pointer left. partial: files of that
+    oid may never have been brought here, so that one which is missing was not deleted.
+    """
+
+    oid: str
+    partial: bool = False
+
+
+REMOVED = Base("")
+
+
+def load_base(folder: Path) -> dict[str, Base]:
+    """By output path. What cannot be read is unknown."""
     try:
         document = json.loads((folder / "base.json").read_bytes())
-        outputs = document["outputs"] if document["v"] == VERSION else {}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        outputs = document["outputs"] if document["v"] in (1, VERSION) else {}
+        partial = set(document.get("partial", ()))
+        removed = document.get("removed", ())
+        found = {k: Base(v, k in partial) for k, v in outputs.items() if isinstance(v, str)}
+        return found | {path: REMOVED for path in removed if isinstance(path, str)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
-    return {k: v for k, v in outputs.items() if isinstance(v, str)} if isinstance(outputs, dict) else {}
 
 
-def save_base(folder: Path, base: Mapping[str, str]) -> None:
+def save_base(folder: Path, base: Mapping[str, Base]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    document = {"v": VERSION, "outputs": dict(base)}
+    document = {
+        "v": VERSION,
+        "outputs": {path: one.oid for path, one in base.items() if one.oid},
+        "partial": sorted(path for path, one in base.items() if one.partial),
+        "removed": sorted(path for path, one in base.items() if not one.oid),
+    }
     write_whole(folder / "base.json", json.dumps(document, sort_keys=True).encode() + b"\n")
 
 
@@ -41,14 +65,14 @@ def mark_bringing(folder: Path, path: str, old: str | None, new: str | None) -> 
         file.unlink(missing_ok=True)
         return
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(file, json.dumps({"v": VERSION, "path": path, "old": old, "new": new}).encode() + b"\n")
+    write_whole(file, json.dumps({"v": 1, "path": path, "old": old, "new": new}).encode() + b"\n")
 
 
 def load_bringing(folder: Path, path: str) -> tuple[str | None, str | None]:
     """What ``mark_bringing`` left for this output when it was killed, else (None, None)."""
     try:
         document = json.loads((folder / "bringing.json").read_bytes())
-        if document["v"] == VERSION and document["path"] == path:
+        if document["v"] == 1 and document["path"] == path:
             return document["old"], document["new"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
@@ -60,7 +84,7 @@ def mark_scanned(
 ) -> None:
     """Tell the hooks that a scan that began then found nothing left to do.
 
-    outputs: the paths of all outputs. pointers: what ``git ls-files -s -- '*.dvc'`` printed. cache: its folder if every
+    outputs: the paths of all outputs. pointers: the rows of ``Workspace.pointer_rows``. cache: its folder if every
     object was found in it, None if that was not looked at.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,3 +110,9 @@ def mark_scanned(
 def unmark(root: Path) -> None:
     """Make the next hook look for itself."""
     (root / STAMP).unlink(missing_ok=True)
+
+
+def mark_followed(folder: Path, pointers: bytes) -> None:
+    """Tell the hooks that the workspace was made what these pointers say, as far as it can be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "pointers", pointers)

@@ -1,37 +1,43 @@
 """Bringing data: the workspace becomes what the pointers say, except where somebody changed it.
 
-Called by ``checkout``, ``pull`` and the hooks after git moved, under the lock. All objects of an output are
-in the cache, verified, before its first file changes. It must never overwrite what was edited here, unless told to.
+All objects of an output are in the cache, verified, before its first file changes. A problem with one output never
+keeps the others from being brought. It must never overwrite what was edited here, unless told to. Under the lock.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from gitdata.data.base import load_bringing, mark_bringing
+from gitdata.data.base import REMOVED, Base, load_bringing, mark_bringing
 from gitdata.data.hashing import Digest
 from gitdata.data.ignore import exclude_output, exclude_scratch
 from gitdata.data.materialize import write_file, write_listing
 from gitdata.data.relink import relink
 from gitdata.data.scratch import delete, scratch_name, sweep
-from gitdata.data.threeway import compare
+from gitdata.data.threeway import State, compare, moved
+from gitdata.data.tracked import Tracked, require
 from gitdata.data.transfer import Progress, pull_objects
-from gitdata.data.workspace import Held, Tracked, Workspace
-from gitdata.errors import GitdataError, InvalidInputError, MissingDataError
+from gitdata.data.workspace import Held, Workspace
+from gitdata.errors import ConflictError, GitdataError, InvalidInputError, MissingDataError
+from gitdata.formats.dvcdir import dump_dir
 from gitdata.model import Entry, Listing
 
-Done: TypeAlias = Literal["same", "written", "kept", "removed", "missing", "relinked"]
+Done: TypeAlias = Literal["same", "written", "kept", "removed", "missing", "unreadable", "relinked"]
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """What happened to one output. kept: it was changed here. missing: its bytes could not be had, as problem says."""
+    """What happened to one output.
+
+    kept: it was changed here, problem is its state. missing: its bytes could not be had. unreadable: what lies here
+    could not be read. Of both, problem and error say why.
+    """
 
     path: str
     done: Done
@@ -39,28 +45,51 @@ class Brought:
     error: GitdataError | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """An output to write. held: what lies there. only: of its files these alone, None for all. keep: files that stay as
+    they are. whole: no file of the output is away without having been deleted by a person.
+    """
+
+    tracked: Tracked
+    held: Held | None
+    only: frozenset[str] | None = None
+    keep: Listing = ()
+    whole: bool = False
+
+
 def bring(
     space: Workspace,
     tracked: Iterable[Tracked],
     *,
     force: bool = False,
-    absent: Collection[str] | None = None,
+    follow: bool = False,
+    offline: bool = False,
     progress: Progress | None = None,
 ) -> list[Brought]:
-    """Make each output's data what its pointer says. absent: of those without data, only these; None: all."""
-    todo: list[tuple[Tracked, Held | None]] = []
+    """Make each output's data what its pointer says.
+
+    follow: git moved the pointers: data that is not here is brought only where its pointer moved, and of partial data
+    only the files that are here. offline: nothing is fetched.
+    """
+    todo: list[Todo] = []
     done: list[Brought] = []
     for one in tracked:
-        held = space.look(one.path)
-        state = compare(held.oid if held else None, space.base.get(one.path), one.out.oid)
-        if state == "same":
-            space.set_base(one.path, one.out.oid)
-            done.append(Brought(one.path, "same"))
+        try:
+            require(one, one.path)
+            held, base, state = _judge(space, one, force=force, offline=offline)
+        except GitdataError as error:
+            done.append(_problem(one, error))
+            continue
+        if state == "same" and held and not (held.absent and not follow):
+            space.set_base(one.path, Base(one.out.oid, bool(held.absent)))
+            done.append(_refill(space, one, held) if not follow else Brought(one.path, "same"))
         elif state in ("changed", "conflict") and not force and not _half_brought(space, one, held):
             done.append(Brought(one.path, "kept", state))
-        elif state != "absent" or absent is None or one.path in absent:
-            todo.append((one, held))
-    done += _bring_all(space, todo, progress)
+        elif state != "absent" or not follow or moved(base.oid if base else None, one.out.oid):
+            part = follow and held is not None and held.absent
+            todo.append(Todo(one, held, _paths(held) if part and held else None))
+    done += _bring_all(space, todo, offline, progress)
     space.stats.save()
     return sorted(done, key=lambda one: one.path)
 
@@ -76,33 +105,103 @@ def relink_all(space: Workspace, done: Iterable[Brought]) -> list[Brought]:
     return found
 
 
-def _bring_all(space: Workspace, todo: list[tuple[Tracked, Held | None]], progress: Progress | None) -> list[Brought]:
+def bring_part(
+    space: Workspace, one: Tracked, inside: str, *, force: bool = False, progress: Progress | None = None
+) -> list[Brought]:
+    """Bring one file or folder inside an output, and nothing else of it. inside: relative to the output.
+
+    Raises MissingDataError if its pointer has no such file, ConflictError where the rest is of another version.
+    """
+    require(one, one.path)
+    held, base, state = _judge(space, one, force=force, offline=False)
+    if state in ("stale", "conflict"):
+        raise ConflictError(
+            f"{one.path}: the data here is not of the version that its pointer names",
+            hint=f"`gitdata checkout {one.path}` brings all of it up to date",
+        )
+    wanted = space.fetch_listing(one, one.out.oid) if one.out.is_dir else ()
+    chosen = {entry.path: entry.oid for entry in wanted if f"{entry.path}/".startswith(f"{inside}/")}
+    if not chosen:
+        raise MissingDataError(f"{one.path}/{inside}: no such file in {one.pointer}")
+    here = {} if held is None else {entry.path: entry for entry in held.listing if entry.path not in held.absent}
+    edited = [path for path, oid in chosen.items() if path in here and here[path].oid != oid]
+    if edited and not force:
+        return [Brought(f"{one.path}/{path}", "kept", "changed") for path in edited]
+    if all(path in here for path in chosen) and not edited:
+        return [Brought(f"{one.path}/{inside}", "same")]
+    keep = tuple(entry for path, entry in here.items() if path not in chosen)
+    known = held is not None and base is not None and not base.partial
+    done = _bring_all(space, [Todo(one, held, frozenset(chosen), keep, known)], False, progress)
+    return [replace(item, path=f"{one.path}/{inside}") for item in done]
+
+
+def _refill(space: Workspace, one: Tracked, held: Held) -> Brought:
+    """Put what the cache lacks of an output that is here back into it."""
+    cache, full = space.repo.cache, space.repo.root / one.path
+    lacking = [entry for entry in held.listing if not cache.has(entry.oid)]
+    try:
+        with cache.batch():
+            for entry in lacking:
+                if cache.add_file(full / entry.path if held.is_dir else full).md5 != entry.oid:
+                    raise ConflictError(f"{one.path}/{entry.path}: it changed meanwhile", hint="try again")
+        if held.is_dir and not cache.has(held.oid):
+            cache.add_bytes(dump_dir(held.listing), directory=True)
+    except GitdataError as error:
+        return _problem(one, error)
+    return Brought(one.path, "same")
+
+
+def _paths(held: Held) -> frozenset[str]:
+    return frozenset(entry.path for entry in held.listing if entry.path not in held.absent)
+
+
+def _judge(space: Workspace, one: Tracked, *, force: bool, offline: bool) -> tuple[Held | None, Base | None, State]:
+    """As ``Workspace.judge``; links into a cache that is gone count as absent, with ``force`` all links to nothing."""
+    base = space.base.get(one.path)
+    if base and base.partial and base.oid.endswith(".dir") and not offline and (space.repo.root / one.path).is_dir():
+        space.fetch_listing(one, base.oid)
+    try:
+        return space.judge(one)
+    except InvalidInputError:
+        held = space.look_past_links(one.path, any_link=force)
+        if held is None:
+            raise
+        known = base or Base(one.out.oid)
+        with suppress(MissingDataError):
+            held = space.overlay(one.path, held, known.oid, held.broken)
+        return held, known, compare(held.oid, known.oid, one.out.oid)
+
+
+def _bring_all(space: Workspace, todo: list[Todo], offline: bool, progress: Progress | None) -> list[Brought]:
     done = []
     if todo:
         exclude_scratch(space.repo.common_dir)
-    for folder in {(space.repo.root / one.path).parent for one, _ in todo}:
+    for folder in {(space.repo.root / one.tracked.path).parent for one in todo}:
         sweep(folder)
-    for one, held in todo:
+    for item in todo:
+        one = item.tracked
         try:
-            ensure_cached(space, [one.out.oid], progress, one.remote)
-            mark_bringing(space.folder, one.path, held.oid if held else None, one.out.oid)
-            _write(space, one, held)
-        except (MissingDataError, InvalidInputError) as error:
-            done.append(_missing(one, error))
+            ensure_cached(space, item, offline, progress)
+            mark_bringing(space.folder, one.path, item.held.oid if item.held else None, one.out.oid)
+            partial = _write(space, item)
+        except (GitdataError, OSError) as error:
+            done.append(_problem(one, error))
             continue
-        space.set_base(one.path, one.out.oid)
+        space.set_base(one.path, Base(one.out.oid, partial))
         mark_bringing(space.folder, one.path, None, None)
-        if one.generated:
-            exclude_output(space.git, space.repo.common_dir, one.path)
+        exclude_output(space.git, space.repo.common_dir, one.path)
         done.append(Brought(one.path, "written"))
     return done
 
 
-def _missing(one: Tracked, error: GitdataError) -> Brought:
+def _problem(one: Tracked, error: GitdataError | OSError) -> Brought:
+    if isinstance(error, OSError):
+        error = GitdataError(f"{error.filename or one.path}: {error.strerror or error}")
     if one.imported and isinstance(error, MissingDataError):
         message = "imported from another repository; nobody pushed it to this one's data remote"
         error = MissingDataError(message, hint=f"`dvc pull {one.pointer}`")
-    return Brought(one.path, "missing", error.message, error)
+    done: Done = "unreadable" if isinstance(error, InvalidInputError) else "missing"
+    return Brought(one.path, done, error.message, error)
 
 
 def _half_brought(space: Workspace, one: Tracked, held: Held | None) -> bool:
@@ -115,29 +214,40 @@ def _half_brought(space: Workspace, one: Tracked, held: Held | None) -> bool:
     return all((entry.path, entry.oid) in ours for entry in held.listing)
 
 
-def ensure_cached(space: Workspace, oids: Iterable[str], progress: Progress | None = None, remote: str = "") -> None:
-    """Fetch what the cache lacks; members of directories too. remote: the outputs' own one, "" for the default."""
-    cache = space.repo.cache
-    lacking = set()
-    for oid in oids:
-        if not cache.has(oid) or (oid.endswith(".dir") and any(not cache.has(e.oid) for e in cache.listing(oid))):
-            lacking.add(oid)
+def ensure_cached(space: Workspace, item: Todo, offline: bool, progress: Progress | None = None) -> None:
+    """Fetch what the cache lacks of what is to be written."""
+    one, cache = item.tracked, space.repo.cache
+    lacking: set[str] = set()
+    if item.only is not None:
+        files = space.fetch_listing(one, one.out.oid) if not offline else space.listing(one.path, one.out.oid)
+        lacking = {entry.oid for entry in files if entry.path in item.only and not cache.has(entry.oid)}
+    elif not cache.has(one.out.oid) or (
+        one.out.is_dir and any(not cache.has(entry.oid) for entry in cache.listing(one.out.oid))
+    ):
+        lacking = {one.out.oid}
+    if lacking and offline:
+        raise MissingDataError("its data is not in the cache", hint=f"`gitdata checkout {one.path}` fetches it")
     if lacking:
-        pull_objects(space.repo.remote(remote), cache, lacking, progress)
+        pull_objects(space.repo.remote(one.remote or None), cache, lacking, progress)
 
 
-def _write(space: Workspace, one: Tracked, held: Held | None) -> None:
+def _write(space: Workspace, item: Todo) -> bool:
+    """Make the files what the pointer says; whether some of its files are still not here."""
     root, cache, links = space.repo.root, space.repo.cache, space.repo.links
+    one, held = item.tracked, item.held
     dest = root / one.path
     is_dir = one.out.is_dir
     aside = _move_aside(dest, is_dir)
+    partial = False
     try:
         if is_dir:
-            old = held.listing if held and held.is_dir else () if dest.is_dir() else None
-            listing = write_listing(
-                cache.listing(one.out.oid), cache.stream, dest, old=old, within=root, links=space.repo.links
-            )
+            old = _here(held) if held and held.is_dir else () if dest.is_dir() else None
+            wanted = space.listings.get(one.out.oid) or cache.listing(one.out.oid)
+            chosen = [entry for entry in wanted if item.only is None or entry.path in item.only]
+            files = tuple(sorted((*chosen, *item.keep), key=lambda entry: entry.path))
+            listing = write_listing(files, cache.stream, dest, old=old, within=root, links=links)
             _remember(space, one.path, listing, old or ())
+            partial = not item.whole and bool({e.path for e in wanted} - {e.path for e in files})
         else:
             entry = Entry(dest.name, one.out.oid, one.out.size, one.out.exec)
             written = write_file(entry, cache.stream, dest, replace=True, within=root, links=links)
@@ -148,6 +258,13 @@ def _write(space: Workspace, one: Tracked, held: Held | None) -> None:
         raise
     if aside is not None:
         delete(aside)
+    return partial
+
+
+def _here(held: Held) -> Listing:
+    """What the folder holds now; a link to nothing is a file of no content that we know."""
+    links = tuple(Entry(path, "") for path in held.broken)
+    return (*(entry for entry in held.listing if entry.path not in held.absent), *links)
 
 
 def _move_aside(dest: Path, is_dir: bool) -> Path | None:
@@ -177,29 +294,50 @@ def _record(space: Workspace, name: str, entry: Entry) -> None:
         space.stats.record(name, Digest(entry.oid, entry.sha256, entry.size), (space.repo.root / name).stat())
 
 
-def clear_gone(space: Workspace, tracked: dict[str, Tracked]) -> list[Brought]:
-    """Remove the data of outputs that the pointers have no more, where it is unchanged and in the cache."""
+def clear_gone(space: Workspace, tracked: dict[str, Tracked], former: Sequence[Tracked] = ()) -> list[Brought]:
+    """Remove the data of outputs that the pointers have no more, where it is unchanged and in the cache.
+
+    former: outputs of where git was before, for data that gitdata has never seen.
+    """
     done: list[Brought] = []
-    if space.git.run("ls-files", "--unmerged", "--", "*.dvc"):
-        return done  # a pointer in conflict is not gone
-    for path in sorted(space.base.keys() - tracked.keys()):
-        base = space.base[path]
-        held = space.look(path)
+    if space.problems:
+        return done  # a pointer that cannot be read, as in a conflict, is not gone
+    gone = {one.path: Base(one.out.oid, partial=True) for one in former}
+    gone |= {path: base for path, base in space.base.items() if base.oid}
+    for path, base in sorted(gone.items()):
+        if path in tracked or (space.repo.root / f"{path}.dvc").exists():
+            continue  # a pointer that only git's index lacks, as after `git rm --cached`
         taken = space.find(path, tracked) is not None or space.git.run("--literal-pathspecs", "ls-files", "--", path)
-        if held is None or taken:
-            space.set_base(path, None)
-        elif held.oid != base or not _all_cached(space, held):
-            space.set_base(path, None)
+        if taken or any(other.startswith(path + "/") for other in tracked):
+            space.forget(path)
+            continue
+        try:
+            held = space.look(path)
+        except GitdataError:
+            held = Held("", (), 0)
+        if held is None:
+            continue  # a person deleted it: should the pointer come back, it stays away
+        if not _is_kept(space, held, base):
+            space.forget(path)
+            exclude_output(space.git, space.repo.common_dir, path)
             done.append(Brought(path, "kept", "untracked"))
-        else:
-            _remove(space, path, held)
-            space.set_base(path, None)
-            done.append(Brought(path, "removed"))
+            continue
+        _remove(space, path, held)
+        space.set_base(path, REMOVED)
+        done.append(Brought(path, "removed"))
     return done
 
 
-def _all_cached(space: Workspace, held: Held) -> bool:
-    return space.repo.cache.has(held.oid) and all(space.repo.cache.has(entry.oid) for entry in held.listing)
+def _is_kept(space: Workspace, held: Held, base: Base) -> bool:
+    """Whether all that lies here is what it was made from, and the cache has it."""
+    cache = space.repo.cache
+    if held.oid != base.oid:
+        if not (base.partial and base.oid.endswith(".dir") and cache.has(base.oid) and held.is_dir):
+            return False
+        made = {(entry.path, entry.oid) for entry in cache.listing(base.oid)}
+        if any((entry.path, entry.oid) not in made for entry in held.listing):
+            return False
+    return (cache.has(base.oid)) and all(cache.has(entry.oid) for entry in held.listing)
 
 
 def _remove(space: Workspace, path: str, held: Held) -> None:

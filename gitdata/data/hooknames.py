@@ -5,7 +5,10 @@ Must stay free of imports that cost: ``hooknotice`` reads it at each start of a 
 
 from __future__ import annotations
 
-CLIENT = ("pre-commit", "pre-merge-commit", "pre-push", "post-checkout", "post-merge", "post-rewrite")
+CLIENT = (
+    *("pre-commit", "pre-merge-commit", "pre-push", "post-checkout", "post-merge", "post-rewrite"),
+    *("post-commit", "post-applypatch", "post-index-change"),
+)
 SERVER = ("post-receive",)
 
 # All that git calls by name. Where gitdata's folder takes the place of another, each is handed on to it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from gitdata.backends.git import Git
@@ -60,9 +61,20 @@ def git_ignores(git: Git, path: str) -> bool:
     return git.call("check-ignore", "--quiet", "--no-index", "--", path).returncode == 0
 
 
+def unshared(git: Git, paths: Sequence[str]) -> list[str]:
+    """Those that no ``.gitignore`` has git ignore: rules of this clone or this person help no colleague."""
+    if not paths:
+        return []
+    names = b"".join(os.fsencode(path) + b"\0" for path in paths)
+    done = git.call("check-ignore", "--verbose", "--non-matching", "--no-index", "-z", "--stdin", input=names)
+    words = done.stdout.split(b"\0")
+    rules = [os.path.basename(words[at]) for at in range(0, len(words) - 1, 4)]  # noqa: PTH119
+    return [path for path, rule in zip(paths, rules, strict=True) if rule != b".gitignore"]
+
+
 def keep_out_of_git(git: Git, root: Path, path: str) -> str | None:
     """Make git ignore an output; the ``.gitignore`` that was changed for it, or None. Escapes as DVC does."""
-    if git_ignores(git, path):
+    if not unshared(git, [path]):
         return None
     folder, name = posixpath.split(path)
     if "\n" in name or name.endswith(" "):
@@ -83,6 +95,12 @@ def exclude_output(git: Git, common_dir: Path, path: str) -> None:
 def exclude_scratch(common_dir: Path) -> None:
     """Have git leave out what a killed process leaves half-written. To be called before anything large is written."""
     _exclude(common_dir, IGNORE_LINE)
+
+
+def exclude_dvc(common_dir: Path) -> None:
+    """Ignore DVC's private folders in this clone: a commit from before `dvc init` has no ``.dvc/.gitignore``."""
+    for name in (".dvc/cache", ".dvc/tmp", ".dvc/config.local"):
+        _exclude(common_dir, ignore_line(name))
 
 
 def _exclude(common_dir: Path, line: str) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gitdata.backends.git import Git
 from gitdata.backends.git_records import TreeEntry
-from gitdata.data.workspace import Tracked, outs_of
+from gitdata.data.tracked import Tracked, outs_of
 from gitdata.errors import GitdataError, InvalidInputError
 from gitdata.formats.dvc import Pointer, parse_pointer
 from gitdata.formats.spec import is_pointer, is_spec, load_pipeline, sources_of

@@ -1,7 +1,7 @@
 """The pre-commit hook's decision: which pointers to bring up to date, what to say, whether to refuse.
 
-Called by ``gitdata hook pre-commit`` and ``pre-merge-commit`` when something may have moved. A colleague's newer
-pointer must never be reverted by a workspace that is only older; where both sides changed, nothing is touched.
+A colleague's newer pointer must never be reverted by a workspace that is only older; where both sides changed, nothing
+is touched. What cannot be read stops no commit that has nothing to do with it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gitdata.data.base import Base
 from gitdata.data.repository import Repository
+from gitdata.data.threeway import moved
 from gitdata.data.track import Added, add, stage
-from gitdata.data.workspace import Seen, Tracked, Workspace
+from gitdata.data.tracked import Tracked, both_changed
+from gitdata.data.workspace import Seen, Workspace
 from gitdata.errors import InvalidInputError
 
 # What git keeps in its folder while one of these is under way: then the index is not the user's alone.
@@ -44,13 +47,14 @@ def pre_commit(repo: Repository, index: Path | None, command: str, *, merging: b
     temporary = index is not None and not _is_own(repo, index)
     with repo.lock():
         staged = space.staged()
-        changed = _judge(space, space.survey_staged(staged), mode, verdict)
+        survey = space.survey_staged(staged)
+        changed = _judge(space, survey, mode, verdict)
+        _name_problems(space, staged, verdict)
         _warn_generated(space, staged, under_way, verdict)
         left = changed
         if changed and not verdict.refused:
             if mode == "always" and not under_way and not temporary:
-                _add(space, changed, staged, command, verdict)
-                left = []
+                left = _add(space, changed, staged, command, verdict)
             else:
                 _leave(changed, mode, under_way, verdict)
         if _stages_moved(space):
@@ -60,13 +64,34 @@ def pre_commit(repo: Repository, index: Path | None, command: str, *, merging: b
             problems, warnings = staged_problems(space)
             verdict.lines += [*problems, *(f"warning: {text}" for text in warnings)]
             verdict.refused |= bool(problems)
-        if left or verdict.refused:
+        if left or verdict.refused or not _is_settled(space, survey, staged):
             space.unsettle()
         elif not temporary:
-            for path in space.base.keys() - staged.keys():
-                space.set_base(path, None)
             space.settle(staged)
     return verdict
+
+
+def _is_settled(space: Workspace, survey: list[Seen], staged: dict[str, Tracked]) -> bool:
+    """Whether the hook after the commit has nothing to bring or to clear away."""
+    if space.problems or any(one.problem or one.state == "stale" or one.unstaged for one in survey):
+        return False
+    away = [one for one in survey if one.state == "absent"]
+    if any(moved(one.base.oid if one.base else None, one.git) for one in away):
+        return False
+    return not any(base.oid and path not in staged for path, base in space.base.items())
+
+
+def _name_problems(space: Workspace, staged: dict[str, Tracked], verdict: Verdict) -> None:
+    """A pointer that cannot be read stops a commit only if it is part of it; one whose data cannot be moved never."""
+    outside = space.outside(staged)
+    if not space.problems and not outside:
+        return
+    out = space.git.run("diff", "--cached", "--name-only", "-z", "--no-renames", "--diff-filter=AM", "--", "*.dvc")
+    touched = {name.decode(errors="surrogateescape") for name in out.split(b"\0")[:-1]}
+    for name, error in sorted(space.problems.items()):
+        verdict.refused |= name in touched
+        verdict.lines.append(error.remark + ("" if name in touched else " (not part of this commit)"))
+    verdict.lines += [f"warning: {error.remark}" for name, error in outside.items() if name in touched]
 
 
 def _is_own(repo: Repository, index: Path) -> bool:
@@ -90,15 +115,17 @@ def _judge(space: Workspace, survey: list[Seen], mode: str, verdict: Verdict) ->
     changed = []
     for seen in survey:
         path = seen.tracked.path
-        if seen.state == "same":
-            space.set_base(path, seen.git)
+        if seen.problem:
+            verdict.lines.append(f"{path} was not looked at: {seen.problem.remark}")
+        elif seen.unstaged and seen.state == "same":
+            pointer = seen.tracked.pointer
+            verdict.lines.append(f"{pointer} is changed but not staged: `git add {pointer}` puts {path} into a commit")
+        elif seen.state == "same" and seen.held:
+            space.set_base(path, Base(seen.git, bool(seen.held.absent)))
         elif seen.state == "stale":
-            verdict.lines.append(_stale(seen))
+            verdict.lines.append(f"{path} is older than its pointer: `gitdata checkout {path}` brings it up to date")
         elif seen.state == "conflict" or (seen.state == "changed" and not _ours(seen)):
-            verdict.lines.append(
-                f"{path} was changed here and in git: `gitdata add {path}` keeps yours, "
-                f"`gitdata checkout --force {path}` takes git's"
-            )
+            verdict.lines.append(f"{path} was changed here and in git: {both_changed(path)}")
             verdict.refused |= mode != "never"
         elif seen.state == "changed":
             changed.append(seen)
@@ -110,13 +137,6 @@ def _ours(seen: Seen) -> bool:
     return seen.written in (seen.git, seen.held.oid if seen.held else None)
 
 
-def _stale(seen: Seen) -> str:
-    path, pointer = seen.tracked.path, seen.tracked.pointer
-    if seen.held and seen.written == seen.held.oid:
-        return f"{pointer} is changed but not staged: `git add {pointer}` puts {path} into a commit"
-    return f"{path} is older than its pointer: `gitdata checkout {path}` brings it up to date"
-
-
 def _leave(changed: list[Seen], mode: str, under_way: str, verdict: Verdict) -> None:
     paths = " ".join(seen.tracked.path for seen in changed)
     why = f" during a {under_way}" if under_way else ""
@@ -124,17 +144,29 @@ def _leave(changed: list[Seen], mode: str, under_way: str, verdict: Verdict) -> 
     verdict.refused |= mode == "check" and not under_way
 
 
-def _add(space: Workspace, changed: list[Seen], staged: dict[str, Tracked], command: str, verdict: Verdict) -> None:
+def _add(
+    space: Workspace, changed: list[Seen], staged: dict[str, Tracked], command: str, verdict: Verdict
+) -> list[Seen]:
+    """Bring the pointers up to date and stage them; those that could not be."""
     nothing_else = space.git.call("diff", "--cached", "--quiet").returncode == 0
-    done: list[Added] = [add(space, seen.tracked.path, staged[seen.tracked.path]) for seen in changed]
+    done: list[Added] = []
+    left = []
+    for seen in changed:
+        try:
+            done.append(add(space, seen.tracked.path, staged[seen.tracked.path]))
+        except InvalidInputError as error:
+            left.append(seen)
+            verdict.lines.append(f"{seen.tracked.path} is not in this commit: {error.message}")
     stage(space, done)
     for one in done:
         verdict.lines.append(f"{one.pointer} brought up to date ({len(one.held.listing)} files)")
+        verdict.lines += [f"left out of {one.path}: {name}" for name in one.held.left_out]
     has_head = space.git.resolve("HEAD") is not None
-    if nothing_else and has_head and not _COMMITS_ANYWAY.search(command):
+    if done and nothing_else and has_head and not _COMMITS_ANYWAY.search(command):
         # git has decided before it called us that there is nothing to commit, and does not look again.
         verdict.lines.append("data is all that changed, which git cannot see in this run: run the same command again")
         verdict.refused = True
+    return left
 
 
 def _warn_generated(space: Workspace, staged: dict[str, Tracked], under_way: str, verdict: Verdict) -> None:

@@ -12,6 +12,7 @@ import time
 from gitdata.backends.peek import peek
 
 STAMP = ".dvc/tmp/gitdata-stamp"
+_POINTERS = ("*.dvc", "*dvc.lock")  # as in ``data.pointers``, which costs more to import
 COMPLETE = "complete"  # holds the cache's folder if the last full look found every object in it
 
 
@@ -34,9 +35,9 @@ def nothing_moved() -> tuple[int, int | None] | None:
             return None
     except OSError:
         return None
-    if peek("ls-files", "-s", "--", "*.dvc", cwd=root) != rows:
+    if peek("ls-files", "-s", "--", *_POINTERS, cwd=root) != rows:
         return None
-    changed = peek("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", "*.dvc", cwd=root)
+    changed = peek("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", *_POINTERS, cwd=root)
     if changed is None or any(row[1:2] != b" " for row in changed.split(b"\0") if row):
         return None
     ahead = peek("rev-list", "--count", "@{upstream}..HEAD", "--", "*.dvc", cwd=root)

@@ -7,9 +7,8 @@ DVC's order. It must never import what a clean `gitdata status` does not need.
 from __future__ import annotations
 
 import os
-import posixpath
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -23,8 +22,8 @@ from gitdata.data.dvcsettings import load_config
 from gitdata.data.links import Links, read_types
 from gitdata.data.lock import dvc_lock
 from gitdata.data.nested import check_inside
+from gitdata.data.pointers import Pointers, is_pointer, read_pointers
 from gitdata.errors import InvalidInputError, NotARepositoryError
-from gitdata.formats.dvc import Pointer, output_path, parse_pointer
 from gitdata.formats.dvcconfig import Config, RemoteConfig, remotes
 
 
@@ -114,20 +113,21 @@ class Repository:
 
     # ----------------------------------------------------------------------------------------------------- pointers
 
-    def pointers(self) -> dict[str, Pointer]:
-        """The pointers of the working tree, tracked or not, by path."""
+    def pointers(self) -> Pointers:
+        """The pointers of the working tree, tracked or not."""
         listed = self.git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.dvc")
-        names = sorted({line.decode(errors="surrogateescape") for line in listed.split(b"\0")[:-1]})
-        found = {}
-        for name in names:
+        texts: dict[str, bytes] = {}
+        for name in sorted({line.decode(errors="surrogateescape") for line in listed.split(b"\0")[:-1]}):
             path = self.root / name
-            try:
+            with suppress(FileNotFoundError):
                 if path.is_file():
-                    found[name] = parse_pointer(path.read_bytes(), name)
-            except FileNotFoundError:
-                continue
-        check_outputs(found)
-        return found
+                    texts[name] = path.read_bytes()
+        return read_pointers(texts, self.unmerged())
+
+    def unmerged(self) -> list[str]:
+        """The pointers that git has in conflict."""
+        listed = self.git.run("ls-files", "-z", "--unmerged", "--", "*.dvc").split(b"\0")[:-1]
+        return sorted({row.partition(b"\t")[2].decode(errors="surrogateescape") for row in listed})
 
     def relative(self, path: Path) -> str:
         """A path as it is named inside the repository. Raises InvalidInputError if it is outside, or in another one."""
@@ -182,34 +182,8 @@ def is_initialised(git: Git, revision: str) -> bool:
     return git.call("cat-file", "-e", f"{revision}:.dvc/config").returncode == 0
 
 
-def pointers_at(git: Git, treeish: str) -> dict[str, Pointer]:
-    """The pointers of a tree, by path."""
-    entries = [e for e in git.ls_tree(treeish) if e.path.endswith(".dvc") and e.mode in ("100644", "100755")]
+def pointers_at(git: Git, treeish: str) -> Pointers:
+    """The pointers of a tree."""
+    entries = [e for e in git.ls_tree(treeish) if is_pointer(e.path) and e.mode in ("100644", "100755")]
     blobs = git.blobs(e.sha for e in entries)
-    found = {e.path: parse_pointer(blobs[e.sha], e.path) for e in entries if posixpath.basename(e.path) != ".dvc"}
-    check_outputs(found)
-    return found
-
-
-def check_outputs(pointers: dict[str, Pointer]) -> None:
-    """Raises InvalidInputError where two pointers claim one path, or one inside the other's."""
-    owner: dict[str, str] = {}
-    for name, pointer in pointers.items():
-        for out in pointer.outs:
-            path = output_path(name, pointer, out)
-            if path in owner:
-                raise InvalidInputError(
-                    f"{path} is an output of both {owner[path]} and {name}", hint="remove one of the two pointers"
-                )
-            owner[path] = name
-    for path, name in owner.items():
-        for parent in _parents(path):
-            if parent in owner:
-                raise InvalidInputError(
-                    f"{path} ({name}) lies inside {parent} ({owner[parent]})", hint="remove one of the two pointers"
-                )
-
-
-def _parents(path: str) -> Iterable[str]:
-    while path := path.rpartition("/")[0]:
-        yield path
+    return read_pointers({e.path: blobs[e.sha] for e in entries})

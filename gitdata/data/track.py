@@ -1,8 +1,8 @@
 """Adding: files and folders of the workspace become objects in the cache, a pointer, and a line in ``.gitignore``.
 
-Called by ``add``, ``put``, ``commit`` and the pre-commit hook, under the repository's lock. Order: objects, pointer,
-``.gitignore``, base, index; whatever is interrupted between two of them is finished by the next call. It must never
-change the data; with links as ``cache.type`` each file becomes one to its object, at the very end.
+Under the repository's lock. Order: objects, pointer, ``.gitignore``, base, index; whatever is interrupted between two
+of them is finished by the next call. It must never change the data, and never drop a file from a pointer because it was
+not brought here; with links as ``cache.type`` each file becomes one to its object, at the very end.
 """
 
 from __future__ import annotations
@@ -15,17 +15,21 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from gitdata.data.base import Base
 from gitdata.data.files import write_whole
 from gitdata.data.hashing import Digest, fingerprint
 from gitdata.data.ignore import data_ignores, git_ignores, keep_out_of_git
+from gitdata.data.origin import base_of, whole
 from gitdata.data.relink import relink
+from gitdata.data.tracked import Tracked
+from gitdata.data.transfer import object_sizes
 from gitdata.data.tree import scan
-from gitdata.data.workspace import Held, Tracked, Workspace
-from gitdata.errors import ConflictError, InvalidInputError, MissingDataError
+from gitdata.data.workspace import Held, Workspace
+from gitdata.errors import ConflictError, GitdataError, InvalidInputError, MissingDataError
 from gitdata.formats.dvc import dump_pointer, update_pointer
 from gitdata.formats.dvcdir import check_relpath, dir_oid, dump_dir
 from gitdata.formats.lfs import LFS_BYTES, refuse_lfs
-from gitdata.model import Entry, Output
+from gitdata.model import Entry, Listing, Output
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +47,26 @@ class Added:
         return self.before != self.held.oid
 
 
-def targets(space: Workspace, paths: Iterable[str]) -> list[str]:
-    """The outputs that adding these paths concerns, each once: a path inside a data folder means that folder."""
-    known = space.written() | space.staged()
-    found = []
+def targets(space: Workspace, paths: Iterable[str], known: dict[str, Tracked], errors: list[GitdataError]) -> list[str]:
+    """The outputs that adding these paths concerns, each once: a path inside a data folder means that folder.
+
+    What cannot be an output is left out, and why is added to ``errors``.
+    """
+    found: list[str] = []
     for path in paths:
         inside = space.find(path, known)
         target = inside.path if inside else path
-        check_new(space, target, known)
+        try:
+            check_new(space, target, known)
+        except GitdataError as error:
+            errors.append(error)
+            continue
         if target not in found:
             found.append(target)
-    for path in found:
-        for other in found:
-            if other.startswith(path + "/"):
-                raise InvalidInputError(f"{other} lies inside {path}", hint="add only the outer one")
+    for path in list(found):
+        inner = [other for other in found if other.startswith(path + "/")]
+        errors += [InvalidInputError(f"{one} lies inside {path}", hint="add only the outer one") for one in inner]
+        found = [one for one in found if one not in inner]
     return found
 
 
@@ -87,6 +97,9 @@ def check_new(space: Workspace, path: str, known: dict[str, Tracked]) -> None:
     inner = sorted(other for other in known if other.startswith(path + "/"))
     if inner:
         raise InvalidInputError(f"{path} contains {inner[0]}, which is data of its own", hint="add that one")
+    problem = space.problems.get(path + ".dvc")
+    if problem:
+        raise problem
     if known.get(path) and known[path].generated:
         raise InvalidInputError(f"{path} is the output of a stage", hint="copy it to another name to make it an input")
     _check_git(space, path)
@@ -107,12 +120,12 @@ def _check_git(space: Workspace, path: str) -> None:
 
 def add(space: Workspace, path: str, known: Tracked | None = None) -> Added:
     """Bring one output's pointer up to date with the workspace. The caller has checked the path and holds the lock."""
-    held, mode = _store(space, path)
+    held, mode = _store(space, path, known)
     pointer = known.pointer if known else path + ".dvc"
     out = Output(
         path=known.out.path if known else posixpath.basename(path),
         oid=held.oid,
-        size=held.size,
+        size=_size(space, held, known),
         nfiles=len(held.listing) if held.is_dir else None,
         exec=mode,
     )
@@ -122,7 +135,7 @@ def add(space: Workspace, path: str, known: Tracked | None = None) -> Added:
     if new != old:
         write_whole(file, new)
     ignore = keep_out_of_git(space.git, space.repo.root, path)
-    space.set_base(path, held.oid)
+    space.set_base(path, Base(held.oid, bool(held.absent)))
     if space.repo.links.shares:
         relink(space.stats, space.repo.links, path, held.listing, folder=held.is_dir)
     # git tells by itself which of them changed; an earlier, interrupted call may have left both unstaged
@@ -138,7 +151,31 @@ def stage(space: Workspace, added: Sequence[Added]) -> None:
         space.git.run("--literal-pathspecs", "add", "--", *files)
 
 
-def _store(space: Workspace, path: str) -> tuple[Held, bool]:
+def _size(space: Workspace, held: Held, known: Tracked | None) -> int | None:
+    """The bytes of an output; files that are not here are asked for on its remote. None where one is not known."""
+    if not held.absent or known is None:
+        return held.size
+    lacking = {entry.oid for entry in held.listing if entry.size is None}
+    try:
+        sizes = object_sizes(space.repo.remote(known.remote or None), lacking)
+    except GitdataError:
+        return None
+    return held.size + sum(sizes[e.oid] for e in held.listing if e.size is None) if lacking <= sizes.keys() else None
+
+
+def _complete(space: Workspace, path: str, files: Listing, known: Tracked | None) -> tuple[Listing, frozenset[str]]:
+    """With the files of the output that were never brought here, which adding must not drop; their paths."""
+    if known is None or not known.watched or not known.out.is_dir:
+        return files, frozenset()
+    base = space.base.get(path)
+    if base is None or not base.oid:
+        base = base_of(space.git, space.repo.cache, known.pointer, known.out, files)
+    if base is None or not base.partial or not base.oid.endswith(".dir"):
+        return files, frozenset()
+    return whole(files, space.fetch_listing(known, base.oid))
+
+
+def _store(space: Workspace, path: str, known: Tracked | None) -> tuple[Held, bool]:
     """Put what lies at a path into the cache; whether it is an executable file."""
     full = space.repo.root / path
     ignored = data_ignores(space.git, space.repo.root, path)
@@ -150,7 +187,8 @@ def _store(space: Workspace, path: str) -> tuple[Held, bool]:
         executable = bool(found.st_mode & 0o100)
         entry = Entry(posixpath.basename(path), digest.md5, digest.size, executable, digest.sha256)
         return Held(digest.md5, (entry,), digest.size), executable
-    files = scan(space.repo.root, path, ignored)
+    walk = scan(space.repo.root, path, ignored)
+    files = walk.files
     with space.repo.cache.batch(), ThreadPoolExecutor(min(16, (os.cpu_count() or 1) + 2)) as pool:
         try:
             digests = list(pool.map(lambda file: _keep(space, *file), files))
@@ -158,20 +196,17 @@ def _store(space: Workspace, path: str) -> tuple[Held, bool]:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     skip = len(path) + 1
-    listing = tuple(
-        sorted(
-            (
-                Entry(name[skip:], digest.md5, digest.size, False, digest.sha256)
-                for (name, _), digest in zip(files, digests, strict=True)
-            ),
-            key=lambda entry: entry.path,
-        )
+    here = tuple(
+        Entry(name[skip:], digest.md5, digest.size, False, digest.sha256)
+        for (name, _), digest in zip(files, digests, strict=True)
     )
+    listing, absent = _complete(space, path, tuple(sorted(here, key=lambda entry: entry.path)), known)
     body = dump_dir(listing)
     if not space.repo.cache.has(dir_oid(body)):
         space.repo.cache.add_bytes(body, directory=True)
     space.stats.forget(path, (name for name, _ in files))
-    return Held(dir_oid(body), listing, sum(entry.size or 0 for entry in listing)), False
+    size = sum(entry.size or 0 for entry in listing)
+    return Held(dir_oid(body), listing, size, absent, tuple(name[skip:] for name in sorted(walk.left_out))), False
 
 
 def _keep(space: Workspace, name: str, found: os.stat_result) -> Digest:

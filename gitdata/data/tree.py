@@ -1,18 +1,21 @@
 """What a data folder holds: a walk over it, by the rules by which DVC decides what belongs to it.
 
 Called by add, put, status and the hooks. Reads only; hashes only what the stat index does not know. Symlinks to files
-are followed, to folders skipped; empty folders, a repository's own files and what a kill left half-written are left
-out; what cannot be versioned faithfully is refused by name.
+are followed; symlinks to folders, a repository's own files and what a kill left half-written are left out, and the
+caller is told; empty folders are no data; what cannot be versioned faithfully is refused by name.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from gitdata.data.hashing import Digest
 from gitdata.data.scratch import is_scratch
 from gitdata.data.statindex import StatIndex
 from gitdata.errors import InvalidInputError, MissingDataError
@@ -26,62 +29,112 @@ _OURS = frozenset({".git", ".hg", ".dvc"})
 MAX_DEPTH = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a walk over a data folder found.
+
+    files: (path relative to the root, stat) of each file that belongs to the data, in no order. left_out: the paths of
+    symlinks to folders and of repositories' own folders, which do not. broken: symlinks to nothing, where they are
+    allowed.
+    """
+
+    files: list[tuple[str, os.stat_result]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+
 def hash_path(index: StatIndex, path: str, ignored: Ignored | None = None) -> Listing | Entry:
     """The files of the data folder ``path`` (relative to the index's root), or the one file that it is."""
-    full = index.root / path
     try:
-        found = full.stat()
+        found = (index.root / path).stat()
     except FileNotFoundError as error:
         raise MissingDataError(f"{path}: no such file or folder") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
     if stat.S_ISDIR(found.st_mode):
         return hash_folder(index, path, ignored)
-    digest = index.digest(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise InvalidInputError(f"{path}: neither a file nor a folder (a pipe, socket or device)", hint="remove it")
+    digest = _hash_all(index, path, [path])[path]
     return Entry(path.rpartition("/")[2], digest.md5, digest.size, bool(found.st_mode & 0o100), digest.sha256)
 
 
 def hash_folder(index: StatIndex, path: str, ignored: Ignored | None = None) -> Listing:
     """All files of a folder, ordered, with sizes and sha256."""
+    return hash_scan(index, path, scan(index.root, path, ignored))
+
+
+def hash_scan(index: StatIndex, path: str, walk: Scan) -> Listing:
+    """The files that a walk over ``path`` found, ordered, with sizes and sha256."""
     skip = len(path) + 1
     entries: list[Entry] = []
     unknown: list[str] = []
-    for name, found in scan(index.root, path, ignored):
+    for name, found in walk.files:
         digest = index.known(name, found)
         if digest is None:
             unknown.append(name)
         else:
             entries.append(Entry(name[skip:], digest.md5, digest.size, False, digest.sha256))
-    for name, digest in index.hash_many(unknown).items() if unknown else ():
+    for name, digest in _hash_all(index, path, unknown).items() if unknown else ():
         entries.append(Entry(name[skip:], digest.md5, digest.size, False, digest.sha256))
     entries.sort(key=_path)
     return tuple(entries)
+
+
+def _hash_all(index: StatIndex, path: str, names: list[str]) -> dict[str, Digest]:
+    try:
+        return {names[0]: index.digest(names[0])} if names == [path] else index.hash_many(names)
+    except PermissionError as error:
+        raise unreadable(os.path.relpath(error.filename or path, index.root), error) from error
 
 
 def _path(entry: Entry) -> str:
     return entry.path
 
 
-def scan(root: Path, path: str, ignored: Ignored | None = None) -> list[tuple[str, os.stat_result]]:
-    """(path relative to ``root``, stat) of every file that belongs to the data folder ``path``, in no order."""
-    files: list[tuple[str, os.stat_result]] = []
+def scan(root: Path, path: str, ignored: Ignored | None = None, *, allow_broken: bool = False) -> Scan:
+    """Walk over the data folder ``path``. Raises InvalidInputError for what cannot be versioned; with ``allow_broken``
+    not for symlinks to nothing.
+    """
+    walk = Scan()
     folders = [path]
     while folders:
         folder = folders.pop()
         if folder.count("/") > MAX_DEPTH + path.count("/"):
             raise InvalidInputError(f"{folder[:200]}: nested too deeply")
-        _scan_one(root, folder, files, folders, ignored)
+        try:
+            _scan_one(root, folder, walk, folders, ignored)
+        except PermissionError as error:
+            raise unreadable(os.path.relpath(error.filename or folder, root), error) from error
+    if walk.broken and not allow_broken:
+        name = min(walk.broken)
+        hint = (
+            f"`gitdata checkout {path}` brings the file"
+            if into_cache(root / name)
+            else "remove it or restore its target"
+        )
+        raise InvalidInputError(f"{name}: a symlink to nothing", hint=hint)
     skip = len(path) + 1
-    for name, _ in files:
+    for name, _ in walk.files:
         check_relpath(name[skip:], path)
-    return files
+    return walk
 
 
-def _scan_one(
-    root: Path,
-    folder: str,
-    files: list[tuple[str, os.stat_result]],
-    folders: list[str],
-    ignored: Ignored | None,
-) -> None:
+def into_cache(link: Path) -> bool:
+    """Whether a symlink leads into a cache of DVC's: with `cache.type = symlink` the data is such links."""
+    return "/files/md5/" in os.readlink(link)  # noqa: PTH115
+
+
+def unreadable(path: str, error: OSError) -> InvalidInputError:
+    """What to say of a path that the system does not let us read."""
+    if error.errno == errno.ELOOP:
+        return InvalidInputError(f"{path}: a symlink that leads to itself", hint="remove it")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return InvalidInputError(f"{path}: permission denied", hint="give yourself the right to read it")
+    return InvalidInputError(f"{path}: {error.strerror}")
+
+
+def _scan_one(root: Path, folder: str, walk: Scan, folders: list[str], ignored: Ignored | None) -> None:
     with os.scandir(f"{root}/{folder}") as entries:
         for entry in entries:
             name = f"{folder}/{entry.name}"
@@ -91,6 +144,7 @@ def _scan_one(
                         f"{folder}: holds a DVC repository of its own, which DVC leaves out of the data",
                         hint=f"move it away, or remove {name}",
                     )
+                walk.left_out.append(name)
                 continue
             if is_scratch(entry.name):
                 continue
@@ -99,23 +153,22 @@ def _scan_one(
             if entry.is_dir(follow_symlinks=False):
                 folders.append(name)
                 continue
-            found = _stat_file(entry, name)
-            if found is not None:
-                files.append((name, found))
+            _scan_file(entry, name, walk)
 
 
-def _stat_file(entry: os.DirEntry[str], name: str) -> os.stat_result | None:
-    """The ``stat`` of a file or of what a symlink names; None for a symlink to a folder."""
+def _scan_file(entry: os.DirEntry[str], name: str, walk: Scan) -> None:
     try:
         found = entry.stat()
-    except FileNotFoundError as error:
-        if not entry.is_symlink():
+    except OSError as error:
+        if not entry.is_symlink() or error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             raise
-        raise InvalidInputError(f"{name}: a symlink to nothing", hint="remove it or restore its target") from error
+        walk.broken.append(name)
+        return
     if stat.S_ISDIR(found.st_mode):
-        return None
+        walk.left_out.append(name)
+        return
     if not stat.S_ISREG(found.st_mode):
         raise InvalidInputError(f"{name}: neither a file nor a folder (a pipe, socket or device)", hint="remove it")
     if entry.name == ".dvcignore":
         raise InvalidInputError(f"{name}: DVC refuses a .dvcignore inside data", hint="move it to the folder above")
-    return found
+    walk.files.append((name, found))

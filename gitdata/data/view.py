@@ -14,8 +14,8 @@ from typing import Literal
 from gitdata.data.hashing import hash_bytes
 from gitdata.data.repository import Repository, pointers_at
 from gitdata.data.revisions import commit_of
+from gitdata.data.tracked import Tracked, outputs
 from gitdata.data.transfer import Progress, object_sizes, pull_objects, read_listing
-from gitdata.data.workspace import Tracked, outputs
 from gitdata.errors import GitdataError, InvalidInputError, MissingDataError
 from gitdata.formats.dvcdir import check_paths
 from gitdata.model import Entry, Listing
@@ -64,8 +64,9 @@ class View:
     def __init__(self, repo: Repository, commit: str | None) -> None:
         self.repo = repo
         self.commit = commit
-        self.outputs = outputs(pointers_at(repo.git, commit) if commit else repo.pointers())
-        self.remarks: list[str] = []  # why sizes are not known
+        pointers = pointers_at(repo.git, commit) if commit else repo.pointers()
+        self.outputs = outputs(pointers.found)
+        self.remarks = [error.remark for error in pointers.problems.values()]  # and why sizes are not known
         self._listings: dict[str, Listing] = {}
         self._rows: dict[str, list[tuple[str, str, str, str]]] = {}
 

@@ -1,7 +1,8 @@
-"""The workspace: every output with what lies here (W), what it was made from (B) and git's pointer (I).
+"""The workspace: every output with what lies here (W), what it was made from (B), its pointer and git's index (I).
 
-Called by the verbs and the hooks, which decide nothing about states themselves. Looking never writes anything but
-caches; ``threeway`` has the rule, ``track`` and ``bring`` do the changing.
+The verbs and the hooks decide nothing about states themselves. Looking never writes anything but caches; ``threeway``
+has the rule, ``track`` and ``bring`` do the changing. One thing that cannot be read is a problem by its name, and never
+keeps the other outputs from being seen.
 """
 
 from __future__ import annotations
@@ -10,51 +11,41 @@ import hashlib
 import os
 import posixpath
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gitdata.data.base import load_base, mark_scanned, save_base, unmark
+from gitdata.data.base import Base, load_base, mark_followed, mark_scanned, save_base, unmark
+from gitdata.data.files import write_whole
 from gitdata.data.ignore import data_ignores
-from gitdata.data.repository import Repository, check_outputs
+from gitdata.data.origin import base_of, whole
+from gitdata.data.pointers import PATTERNS, Pointers, is_pointer, read_pointers
+from gitdata.data.repository import Repository
 from gitdata.data.statindex import StatIndex
 from gitdata.data.threeway import State, compare
-from gitdata.data.tree import hash_path
-from gitdata.errors import InvalidInputError, MissingDataError
-from gitdata.formats.dvc import Pointer, output_path, parse_pointer
-from gitdata.formats.dvcdir import dir_oid, dump_dir
-from gitdata.model import Entry, Listing, Output
-
-
-@dataclass(frozen=True, slots=True)
-class Tracked:
-    """An output as a pointer has it. path: in the repository. pointer: the ``.dvc`` file. out: as written there.
-
-    imported: DVC brings it from another repository, it need not be on the data remote. remote: the name of the one to
-    which its data is pushed, "" for the default.
-    """
-
-    path: str
-    pointer: str
-    out: Output
-    generated: bool = False
-    legacy: bool = False
-    imported: bool = False
-    remote: str = ""
-
-    @property
-    def watched(self) -> bool:
-        """False for what has no data of DVC 3 to compare: hashes of DVC 2, and imports never brought here."""
-        return bool(self.out.oid) and not self.legacy
+from gitdata.data.tracked import Tracked, outputs, unmoved
+from gitdata.data.transfer import read_listing
+from gitdata.data.tree import hash_path, hash_scan, into_cache, scan
+from gitdata.errors import GitdataError, InvalidInputError, MissingDataError
+from gitdata.formats.dvcdir import dir_oid, dump_dir, parse_dir
+from gitdata.model import Entry, Listing
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What lies in the workspace at a path. A file is its own only entry."""
+    """What lies in the workspace at a path. A file is its own only entry.
+
+    absent: the files of the base that are not here and were never known to be: they count as unchanged, and ``oid`` and
+    ``listing`` have them. left_out: what lies there and is no data. broken: symlinks to nothing. Relative to the path.
+    """
 
     oid: str
     listing: Listing
     size: int
+    absent: frozenset[str] = frozenset()
+    left_out: tuple[str, ...] = ()
+    broken: frozenset[str] = frozenset()
 
     @property
     def is_dir(self) -> bool:
@@ -63,18 +54,29 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One output with its three sides. git: the index's oid, or the working tree's if the pointer is not in the index.
+    """One output with its sides. git: the index's oid, or the working tree's if the pointer is not in the index.
 
-    written: the oid in the working tree's pointer, None if that file is missing.
+    written: the oid in the working tree's pointer, None if that file is missing. state: of the data, compared with the
+    pointer in the working tree. problem: why the data could not be read.
     """
 
     tracked: Tracked
     held: Held | None
-    base: str | None
+    base: Base | None
     git: str
     written: str | None
     staged: bool
     state: State
+    problem: GitdataError | None = None
+
+    @property
+    def unstaged(self) -> bool:
+        """Whether the pointer in the working tree is another one than git's."""
+        return self.staged and self.written is not None and self.written != self.git
+
+
+def _held(files: Listing) -> Held:
+    return Held(dir_oid(dump_dir(files)), files, sum(entry.size or 0 for entry in files))
 
 
 class Workspace:
@@ -85,25 +87,31 @@ class Workspace:
         self.git = repo.git.with_index(index) if index else repo.git
         self.folder = repo.git_dir / "gitdata"
         self.base = load_base(self.folder)
+        self.problems: dict[str, GitdataError] = {}  # what could not be read, by the path of its pointer
         self.stats = StatIndex(self.folder / "stat.json", repo.root)
+        self.listings: dict[str, Listing] = {}  # by oid: those read so far, from the cache or a remote
         self.began = time.time()
 
     # ----------------------------------------------------------------------------------------------------- pointers
 
     def pointer_rows(self) -> bytes:
-        """The index's pointers as git prints them; the hooks compare these bytes."""
-        return self.git.run("ls-files", "-s", "--", "*.dvc")
+        """All pointers, in the index and where the working tree differs; the hooks compare these bytes."""
+        changes = self.git.run("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--", *PATTERNS)
+        return self.git.run("ls-files", "-s", "--", *PATTERNS) + changes
 
     def staged(self) -> dict[str, Tracked]:
-        """The outputs of the index, by path. Raises InvalidInputError for a pointer that cannot be read."""
+        """The outputs of the index, by path."""
         rows = [row for row in self.git.run("ls-files", "-s", "-z", "--", "*.dvc").split(b"\0") if row]
         texts: dict[str, bytes] = {}
         unread: dict[str, str] = {}
+        unmerged: set[str] = set()
         for row in rows:
             meta, _, raw = row.partition(b"\t")
             mode, sha, stage = meta.decode().split(" ")
             name = raw.decode(errors="surrogateescape")
-            if stage != "0" or not mode.startswith("100") or posixpath.basename(name) == ".dvc":
+            if stage != "0":
+                unmerged.add(name)
+            if stage != "0" or not mode.startswith("100") or not is_pointer(name):
                 continue
             text = self._same_file(name, sha)
             if text is None:
@@ -112,7 +120,12 @@ class Workspace:
                 texts[name] = text
         blobs = self.git.blobs(unread.values())
         texts.update((name, blobs[sha]) for name, sha in unread.items())
-        return outputs({name: parse_pointer(text, name) for name, text in sorted(texts.items())})
+        return self._outputs(read_pointers(texts, unmerged))
+
+    def _outputs(self, pointers: Pointers) -> dict[str, Tracked]:
+        for name, error in pointers.problems.items():
+            self.problems.setdefault(name, error)
+        return outputs(pointers.found)
 
     def _same_file(self, name: str, sha: str) -> bytes | None:
         """The working tree's file if it is the very blob: that spares a process."""
@@ -126,19 +139,75 @@ class Workspace:
 
     def written(self) -> dict[str, Tracked]:
         """The outputs of the working tree's pointers, by path."""
-        return outputs(self.repo.pointers())
+        return self._outputs(self.repo.pointers())
 
     # ------------------------------------------------------------------------------------------------------ looking
 
-    def look(self, path: str) -> Held | None:
-        """Hash what lies at a path (only what changed is read); None if nothing does."""
+    def look(self, path: str, base: Base | None = None) -> Held | None:
+        """Hash what lies at a path (only what changed is read); None if nothing does.
+
+        base: what is known of the output; where that is partial, files that are not here count as unchanged. Raises
+        InvalidInputError for what cannot be read, MissingDataError where the base's listing is not in the cache.
+        """
         try:
             found = hash_path(self.stats, path, data_ignores(self.git, self.repo.root, path))
         except (MissingDataError, NotADirectoryError):
             return None
         if isinstance(found, Entry):
             return Held(found.oid, (found,), found.size or 0)
-        return Held(dir_oid(dump_dir(found)), found, sum(entry.size or 0 for entry in found))
+        held = _held(found)
+        if base is not None and base.partial and base.oid.endswith(".dir"):
+            return self.overlay(path, held, base.oid)
+        return held
+
+    def look_past_links(self, path: str, *, any_link: bool) -> Held | None:
+        """As ``look``, but for symlinks into a cache that lead to nothing, with ``any_link`` wherever they lead.
+
+        None where something else there cannot be read.
+        """
+        full = self.repo.root / path
+        try:
+            walk = scan(self.repo.root, path, data_ignores(self.git, self.repo.root, path), allow_broken=True)
+            if not any_link and not all(into_cache(self.repo.root / name) for name in walk.broken):
+                return None
+            listing = hash_scan(self.stats, path, walk)
+        except (InvalidInputError, FileNotFoundError, NotADirectoryError):
+            return None
+        broken = frozenset(os.path.relpath(self.repo.root / name, full) for name in walk.broken)
+        return replace(_held(listing), broken=broken)
+
+    def overlay(self, path: str, held: Held, base: str, only: Collection[str] | None = None) -> Held:
+        """``held`` with the files of that version that are not here, or those of ``only``, as if they were."""
+        listing = self.listing(path, base)
+        files, absent = whole(held.listing, [entry for entry in listing if only is None or entry.path in only])
+        return replace(_held(files), absent=absent, left_out=held.left_out, broken=held.broken)
+
+    def listing(self, path: str, oid: str) -> Listing:
+        """The files of a version of an output. Raises MissingDataError where the cache has it not."""
+        if oid not in self.listings:
+            kept = self.folder / "listings" / oid
+            if self.repo.cache.has(oid):
+                self.listings[oid] = self.repo.cache.listing(oid)
+            elif kept.is_file():
+                self.listings[oid] = parse_dir(kept.read_bytes(), oid)
+            else:
+                raise MissingDataError(
+                    f"{path}: the list of its files is not in the cache, and some files are not here",
+                    hint=f"`gitdata checkout {path}` brings them",
+                )
+        return self.listings[oid]
+
+    def fetch_listing(self, one: Tracked, oid: str) -> Listing:
+        """As ``listing``, from the output's remote where this clone has it not.
+
+        Kept beside the base, not in the cache: there a listing says that its files are in the cache too.
+        """
+        kept = self.folder / "listings" / oid
+        if oid not in self.listings and not self.repo.cache.has(oid) and not kept.is_file():
+            self.listings[oid] = read_listing(self.repo.remote(one.remote or None), oid)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(kept, dump_dir(self.listings[oid]))
+        return self.listing(one.path, oid)
 
     def survey(self, only: Iterable[str] | None = None) -> list[Seen]:
         """All outputs (or those of ``only``), ordered by path."""
@@ -148,10 +217,15 @@ class Workspace:
 
     def survey_staged(self, staged: dict[str, Tracked]) -> list[Seen]:
         """The outputs of the index alone: git need not search the working tree for new pointers."""
-        files = {one.pointer: self.repo.root / one.pointer for one in staged.values()}
-        texts = {name: file.read_bytes() for name, file in files.items() if file.is_file()}
-        written = outputs({name: parse_pointer(text, name) for name, text in texts.items()})
-        return self._see_all(sorted(staged), staged, written)
+        return self._see_all(sorted(staged), staged, self.written_of(staged))
+
+    def written_of(self, staged: dict[str, Tracked]) -> dict[str, Tracked]:
+        """The outputs of the working tree's pointers, of those alone that the index has."""
+        texts: dict[str, bytes] = {}
+        for name in {one.pointer for one in staged.values()}:
+            with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                texts[name] = (self.repo.root / name).read_bytes()
+        return self._outputs(read_pointers(texts))
 
     def _see_all(self, paths: list[str], staged: dict[str, Tracked], written: dict[str, Tracked]) -> list[Seen]:
         found = [self._see(path, staged.get(path), written.get(path)) for path in paths]
@@ -162,8 +236,12 @@ class Workspace:
         tracked = staged or written
         if tracked is None or not tracked.watched:
             return None
-        held, base = self.look(path), self.base.get(path)
-        state = compare(held.oid if held else None, base, tracked.out.oid)
+        wanted = written or tracked
+        base, held, problem, state = self.base.get(path), None, None, None
+        try:
+            held, base, state = self.judge(wanted)
+        except GitdataError as error:
+            problem = error
         return Seen(
             tracked=tracked,
             held=held,
@@ -171,8 +249,42 @@ class Workspace:
             git=tracked.out.oid,
             written=written.out.oid if written else None,
             staged=staged is not None,
-            state=state,
+            state=state or "unreadable",
+            problem=problem,
         )
+
+    def judge(self, wanted: Tracked) -> tuple[Held | None, Base | None, State]:
+        """What lies at an output's path, what it was made from, and its state against that pointer.
+
+        Where nothing is known of data that is here, what it was made from is told from its files and the pointer's
+        history. Raises as ``look``.
+        """
+        base = self.base.get(wanted.path)
+        held = self.look(wanted.path, base)
+        if held is not None and (base is None or not base.oid) and held.oid != wanted.out.oid:
+            base = base_of(self.git, self.repo.cache, wanted.pointer, wanted.out, held.listing)
+            held = self.look(wanted.path, base)
+        state = compare(held.oid if held else None, base.oid if base else None, wanted.out.oid)
+        return held, base, state
+
+    def outside(self, known: dict[str, Tracked]) -> dict[str, GitdataError]:
+        """By pointer: why gitdata does not look after its data, as with hashes of DVC 2."""
+        found: dict[str, GitdataError] = {}
+        for one in known.values():
+            if not one.watched and not one.imported:
+                found[one.pointer] = unmoved(one)
+        return found
+
+    def left_behind(self) -> list[str]:
+        """The paths of data that is here and has no pointer any more."""
+        known = self.staged() | self.written()
+        paths = [path for path, base in self.base.items() if base.oid and path not in known]
+        return [
+            path
+            for path in sorted(paths)
+            if os.path.lexists(self.repo.root / path) and not (self.repo.root / f"{path}.dvc").exists()
+            if not self.find(path, known) and not self.git.run("--literal-pathspecs", "ls-files", "--", path)
+        ]
 
     def uncached(self, oid: str) -> int:
         """How many objects of an output the cache lacks. By existence alone: cheap enough for every `status`."""
@@ -199,15 +311,35 @@ class Workspace:
 
     # ---------------------------------------------------------------------------------------------------- recording
 
-    def set_base(self, path: str, oid: str | None) -> None:
+    def set_base(self, path: str, base: Base | None) -> None:
         """Remember, at once, what an output was made from; None forgets it."""
-        if self.base.get(path) == oid:
+        if self.base.get(path) == base:
             return
-        if oid is None:
+        if base is None:
             del self.base[path]
         else:
-            self.base[path] = oid
+            self.base[path] = base
         save_base(self.folder, self.base)
+
+    def oid_of(self, path: str) -> str | None:
+        """The oid that an output was last made from, "" if gitdata removed it, None if nothing is known."""
+        base = self.base.get(path)
+        return base.oid if base else None
+
+    def forget(self, path: str) -> None:
+        if path in self.base:
+            self.set_base(path, None)
+
+    def remember(self, seen: Iterable[Seen]) -> None:
+        """Record the bases of data that others brought (`dvc pull`), and which data is not here."""
+        for one in seen:
+            path = one.tracked.path
+            if one.state == "same" and one.held:
+                self.set_base(path, Base(one.held.oid, bool(one.held.absent)))
+            elif one.state == "absent" and path not in self.base:
+                self.set_base(path, Base(one.written or one.git, partial=True))
+            elif one.base is not None and path not in self.base:
+                self.set_base(path, one.base)
 
     def settle(self, paths: Iterable[str], *, complete: bool = False) -> None:
         """Nothing is left to do: the hooks need not start Python until something moves.
@@ -221,30 +353,7 @@ class Workspace:
     def unsettle(self) -> None:
         unmark(self.repo.root)
 
-
-def outputs(pointers: dict[str, Pointer]) -> dict[str, Tracked]:
-    """The outputs of pointers, by path. Raises InvalidInputError where two claim one path."""
-    check_outputs(pointers)
-    found: dict[str, Tracked] = {}
-    for name, pointer in pointers.items():
-        found |= {tracked.path: tracked for tracked in outs_of(name, pointer)}
-    return found
-
-
-def outs_of(name: str, pointer: Pointer) -> Iterator[Tracked]:
-    """The outputs of the pointer ``name``, as they stand in it."""
-    for out, extra in zip(pointer.outs, pointer.extras or ({},) * len(pointer.outs), strict=True):
-        path, remote = output_path(name, pointer, out), str(extra.get("remote") or "")
-        yield Tracked(path, name, out, pointer.generated, pointer.legacy, pointer.imported, remote)
-
-
-def require(tracked: Tracked | None, path: str) -> Tracked:
-    """Raises InvalidInputError unless the path belongs to data that gitdata can move."""
-    if tracked is None:
-        raise InvalidInputError(f"{path}: no data is tracked here", hint=f"`gitdata add {path}` tracks it")
-    if not tracked.watched:
-        raise InvalidInputError(
-            f"{tracked.path}: {tracked.pointer} has hashes of DVC 2 or none",
-            hint="`dvc cache migrate --dvc-files`, or `dvc update` for an import",
-        )
-    return tracked
+    def follow(self) -> None:
+        """The workspace was made what the pointers say: until they move, no hook need look at them again."""
+        mark_followed(self.folder, self.pointer_rows())
+        self.unsettle()

@@ -49,7 +49,7 @@ def test_a_deleted_cache_comes_back_or_is_named(shared: Repo, gitdata: Program, 
 
 def test_a_bad_pointer(shared: Repo, gitdata: Program) -> None:
     shared.write("images.dvc", "outs:\n- md5: nonsense\n  path: ../../etc\n")
-    assert "images.dvc" in line(gitdata("status", code=4))
+    assert "images.dvc" in gitdata("status", code=4).stdout
     assert "images.dvc" in line(gitdata("checkout", code=4))
 
 

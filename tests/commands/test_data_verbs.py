@@ -336,7 +336,7 @@ def test_pull_brings_data_and_keeps_mine(shared: Repo, gitdata: Program, tmp_pat
     gitdata("push")
     other.write("images/mine.jpg", "m")
     done = gitdata("pull", cwd=other.path, code=5)
-    assert "gitdata checkout --force images" in done.stderr
+    assert "mv images images.mine" in done.stderr
     assert (other.path / "images/mine.jpg").exists()
     assert not (other.path / "images/theirs.jpg").exists()
     gitdata("checkout", "images", cwd=other.path, code=5)

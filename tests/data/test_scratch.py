@@ -34,7 +34,7 @@ def test_what_is_half_written_is_no_data(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     for name in ("a", scratch_name(), ".x.gitdata-tmp"):
         (tmp_path / "data" / name).write_text("a")
-    assert {name for name, _ in scan(tmp_path, "data")} == {"data/a", "data/.x.gitdata-tmp"}
+    assert {name for name, _ in scan(tmp_path, "data").files} == {"data/a", "data/.x.gitdata-tmp"}
 
 
 def test_a_file_that_comes_from_another_filesystem_is_whole(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_what_is_ignored_is_left_out(repo: Repo, index: StatIndex) -> None:
         path = repo.path / "data" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
-    found = scan(repo.path, "data", lambda path, folder: path.endswith("drop") and not folder)
+    found = scan(repo.path, "data", lambda path, folder: path.endswith("drop") and not folder).files
     assert {name for name, _ in found} == {"data/keep", "data/sub/keep"}
 
 

@@ -13,7 +13,7 @@ from gitdata.data.repository import Repository
 from gitdata.data.setup import add_remote, make_folder
 from gitdata.data.track import add, stage, targets
 from gitdata.data.workspace import Workspace
-from gitdata.errors import InvalidInputError
+from gitdata.errors import GitdataError
 from helpers.machine import Repo
 
 
@@ -28,7 +28,9 @@ def opened(repo: Repo, tmp_path: Path) -> Repository:
 def track(opened: Repository, *paths: str) -> Workspace:
     space = Workspace(opened)
     known = space.staged()
-    stage(space, [add(space, path, known.get(path)) for path in targets(space, paths)])
+    errors: list[GitdataError] = []
+    stage(space, [add(space, path, known.get(path)) for path in targets(space, paths, known, errors)])
+    assert not errors
     space.stats.save()
     return Workspace(opened)
 
@@ -53,34 +55,39 @@ def test_without_its_memory_it_only_gets_careful(opened: Repository, repo: Repo)
     track(opened, "images")
     repo.write("images/b", "b")
     shutil.rmtree(opened.git_dir / "gitdata")
-    assert states(Workspace(opened)) == {"images": "conflict"}
+    assert states(Workspace(opened)) == {"images": "changed"}
     (repo.path / "images/b").unlink()
     assert states(Workspace(opened)) == {"images": "same"}
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"v":2,"outputs":{"images":"x"}}', b'{"v":1,"outputs":{"a":1}}'])
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"v":3,"outputs":{"images":"x"}}', b'{"v":1,"outputs":{"a":1}}'])
 def test_a_damaged_base_is_none(opened: Repository, text: bytes) -> None:
     (opened.git_dir / "gitdata").mkdir()
     (opened.git_dir / "gitdata/base.json").write_bytes(text)
     assert Workspace(opened).base == {}
 
 
-def test_the_index_counts_not_the_work_tree(opened: Repository, repo: Repo) -> None:
+def test_the_pointer_in_the_working_tree_counts(opened: Repository, repo: Repo) -> None:
     repo.write("images/a", "a")
     track(opened, "images")
     staged = Workspace(opened).staged()["images"].out.oid
     pointer = repo.path / "images.dvc"
     pointer.write_text(pointer.read_text().replace(staged, "0" * 32 + ".dir"))
     (seen,) = Workspace(opened).survey()
-    assert (seen.git, seen.written, seen.state) == (staged, "0" * 32 + ".dir", "same")
+    assert (seen.git, seen.written, seen.state) == (staged, "0" * 32 + ".dir", "stale")
+    assert seen.unstaged
 
 
-def test_two_pointers_to_one_path_are_an_error(opened: Repository, repo: Repo) -> None:
+def test_two_pointers_to_one_path_are_a_problem_of_both_and_of_no_other(opened: Repository, repo: Repo) -> None:
     repo.write("images/a", "a")
     track(opened, "images")
+    repo.write("other/a", "a")
+    track(opened, "other")
     shutil.copy(repo.path / "images.dvc", repo.path / "again.dvc")
-    with pytest.raises(InvalidInputError, match=r"images is an output of both"):
-        Workspace(opened).survey()
+    space = Workspace(opened)
+    assert [seen.tracked.path for seen in space.survey()] == ["images", "other"]  # the index has one of them
+    assert space.problems.keys() == {"images.dvc", "again.dvc"}
+    assert "images is an output of both" in space.problems["again.dvc"].message
 
 
 def test_bringing_replaces_a_file_by_a_folder_and_back(opened: Repository, repo: Repo) -> None:
@@ -110,6 +117,7 @@ def test_bringing_leaves_ignored_files_alone(opened: Repository, repo: Repo) -> 
 def test_what_nobody_else_has_is_not_cleared_away(opened: Repository, repo: Repo) -> None:
     repo.write("images/a", "a")
     track(opened, "images")
+    (repo.path / "images.dvc").unlink()
     space = Workspace(opened)
     shutil.rmtree(opened.cache.folder)
     assert [(one.done, one.problem) for one in clear_gone(space, {})] == [("kept", "untracked")]
