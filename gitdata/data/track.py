@@ -165,7 +165,7 @@ def _size(space: Workspace, held: Held, known: Tracked | None) -> int | None:
 
 def _complete(space: Workspace, path: str, files: Listing, known: Tracked | None) -> tuple[Listing, frozenset[str]]:
     """With the files of the output that were never brought here, which adding must not drop; their paths."""
-    if known is None or not known.watched or not known.out.is_dir:
+    if known is None or not known.watched or not known.out.is_dir or dir_oid(dump_dir(files)) == known.out.oid:
         return files, frozenset()
     base = space.base.get(path)
     if base is None or not base.oid:
