@@ -27,6 +27,17 @@ def quoted(path: str) -> str:
     return "$'" + "".join(_in_quotes(c) for c in path) + "'"
 
 
+def reason(error: Exception) -> str:
+    """Why something failed, in the system's words: without Python's numbers, classes and lists of arguments."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    if isinstance(error, UnicodeError):
+        return "it is not UTF-8"
+    if isinstance(error, TimeoutError) or type(error).__name__ == "TimeoutExpired":
+        return "no answer in time"
+    return " ".join(str(error).split()) or "no reason was given"
+
+
 def _spelled(char: str) -> str:
     code = ord(char)
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else char.encode("unicode_escape").decode()

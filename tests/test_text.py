@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitdata.text import printable, quoted
+from gitdata.text import printable, quoted, reason
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,18 @@ def test_a_shell_reads_back_what_was_quoted() -> None:
     out = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout
     expected = [f"./{path}" if path.startswith("-") else path for path in paths]
     assert out.split(b"\0")[:-1] == [path.encode(errors="surrogateescape") for path in expected]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/x"), "/x: No such file or directory"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "it is not UTF-8"),
+        (subprocess.TimeoutExpired(["docker", "info"], 5), "no answer in time"),
+        (ValueError("two\n  lines"), "two lines"),
+        (OSError(), "no reason was given"),
+    ],
+)
+def test_why_something_failed_in_the_words_of_the_system(error: Exception, words: str) -> None:
+    assert reason(error) == words

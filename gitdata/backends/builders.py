@@ -27,6 +27,7 @@ from gitdata.backends.processes import Processes
 from gitdata.backends.registry import Logins, Registries, api_of, parse_reference, resolve
 from gitdata.backends.variables import of_builder
 from gitdata.errors import GitdataError, InvalidInputError, MachineError, RemoteError
+from gitdata.text import reason
 
 BUILDERS = ("buildah", "podman", "docker")
 DOCKERFILE = "Dockerfile"
@@ -114,7 +115,7 @@ class LocalBuilder:
                 context = export_tree(git, tree, folder, Path(scratch) / "context")
                 self.make_from(context, folder, reference)
         except OSError as error:
-            raise MachineError(f"image {folder}: cannot be built: {error}") from error
+            raise MachineError(f"image {folder}: cannot be built: {reason(error)}") from error
 
     def make_from(self, context: Path, what: str, reference: str, *, dockerfile: str = DOCKERFILE) -> None:
         """Build a folder of this machine. dockerfile: its path inside. Raises as ``build``, and OSError."""
@@ -134,7 +135,7 @@ class LocalBuilder:
         try:
             return self._push(self._tool(), what, reference)
         except OSError as error:
-            raise MachineError(f"image {what}: cannot be pushed: {error}") from error
+            raise MachineError(f"image {what}: cannot be pushed: {reason(error)}") from error
 
     def _push(self, program: str, what: str, reference: str) -> str:
         named = parse_reference(reference)
@@ -225,7 +226,7 @@ def find_builder(wanted: str) -> str:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            problems.append(f"{name}: {error}")
+            problems.append(f"{name}: {reason(error)}")
             continue
         if done.returncode == 0:
             return program

@@ -18,6 +18,7 @@ from typing import Any
 
 from gitdata.backends.processes import Processes
 from gitdata.errors import GitdataError, InvalidInputError, MachineError, RemoteError
+from gitdata.text import reason
 
 ENGINES = ("podman", "docker")
 PREFIX = "oci:"
@@ -154,7 +155,7 @@ def find_engine() -> Engine:
                 command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_SECONDS, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            problems.append(f"{name}: {error}")
+            problems.append(f"{name}: {reason(error)}")
             continue
         if done.returncode == 0:
             return Engine(program)

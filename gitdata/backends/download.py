@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from gitdata.errors import InvalidInputError, RemoteError
+from gitdata.text import reason
 
 CHUNK = 1024 * 1024
 _SCHEMES = ("http", "https")
@@ -45,7 +46,7 @@ def download(url: str, *, timeout: float, limit: int | None = None) -> Iterator[
     except urllib.error.HTTPError as error:
         raise RemoteError(f"{name}: the server answered {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise RemoteError(f"{name}: {error}", transient=True) from error
+        raise RemoteError(f"{name}: {reason(error)}", transient=True) from error
     if expected is not None and count != expected:
         raise RemoteError(f"{name}: the connection ended after {count} of {expected} bytes", transient=True)
 

@@ -27,6 +27,7 @@ from gitdata.errors import InvalidInputError, MachineError
 from gitdata.formats.dvc import check_relpath
 from gitdata.formats.lfs import LFS_BYTES, refuse_lfs
 from gitdata.identity import sha256
+from gitdata.text import reason
 
 REQUIREMENTS = "requirements.txt"
 _DONE = ".complete"
@@ -96,7 +97,7 @@ def prepare(
         required = git.file(tree, REQUIREMENTS, most=_MOST_REQUIRED)
         venv = None if required is None else _venv(required, tree, code, cache_home / "venvs", path, programs, enclose)
     except OSError as error:
-        raise MachineError(f"image {path}: cannot be prepared in {cache_home}: {error}") from error
+        raise MachineError(f"image {path}: cannot be prepared in {cache_home}: {reason(error)}") from error
     return FolderImage(name, code, venv)
 
 

@@ -28,6 +28,7 @@ from kubernetes.client import Configuration
 from kubernetes.client.rest import RESTClientObject
 
 from gitdata.errors import MachineError, RemoteError
+from gitdata.text import reason
 
 Object: TypeAlias = dict[str, Any]
 
@@ -113,7 +114,7 @@ class Watch:
                     raise _problem(int(event["object"].get("code") or 500), json.dumps(event["object"]).encode())
                 yield event
         except (urllib3.exceptions.HTTPError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise KubeError(f"a watch of the Kubernetes API server broke: {error!r}") from error
+            raise KubeError(f"a watch of the Kubernetes API server broke: {reason(error)}") from error
         finally:
             self._answer.close()
 
@@ -327,7 +328,7 @@ class Kube:
             )
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
             host = self._configuration.host
-            raise KubeError(f"the Kubernetes API server {host} cannot be reached: {error}") from error
+            raise KubeError(f"the Kubernetes API server {host} cannot be reached: {reason(error)}") from error
         return answer
 
     def _headers(self, content: str) -> dict[str, str]:
@@ -362,7 +363,7 @@ def _configuration(cluster: Cluster) -> Configuration:
 
 
 def _unconfigured(cluster: Cluster, error: Exception) -> MachineError:
-    words = " ".join(f"{cluster.kubeconfig or 'the kubeconfig'} cannot be used: {error}".split())[:500]
+    words = " ".join(f"{cluster.kubeconfig or 'the kubeconfig'} cannot be used: {reason(error)}".split())[:500]
     return MachineError(
         f"no Kubernetes cluster is configured here: {words}",
         hint="set KUBECONFIG or --kubeconfig, or run the controller in the cluster",

@@ -16,6 +16,7 @@ from urllib.error import URLError
 
 from gitdata.errors import GitdataError, InvalidInputError, MachineError
 from gitdata.formats.outbox import split_address
+from gitdata.text import reason
 
 SENDGRID_HOST = "https://api.sendgrid.com"
 KEY_VARIABLE = "SENDGRID_API_KEY"
@@ -49,7 +50,7 @@ def sendgrid_key(environ: Mapping[str, str], file: Path | None = None) -> str:
         return file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(
-            f"cannot read the mail key from {file}: {error}", hint="see the controller's configuration"
+            f"cannot read the mail key from {file}: {reason(error)}", hint="see the controller's configuration"
         ) from error
 
 

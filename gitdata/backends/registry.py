@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gitdata.errors import InvalidInputError, MachineError, RemoteError
+from gitdata.text import reason
 
 _REFERENCE = re.compile(
     r"(?P<host>[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?)/"
@@ -157,9 +158,9 @@ def read_logins(file: Path) -> dict[str, tuple[str, str]]:
                 str(entry.get("password") or password),
             )
     except OSError as error:  # it is perhaps just being replaced
-        raise MachineError(f"the logins to registries cannot be read: {error}", transient=True) from error
+        raise MachineError(f"the logins to registries cannot be read: {reason(error)}", transient=True) from error
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise InvalidInputError(f"{file}: no Docker configuration: {error}") from error
+        raise InvalidInputError(f"{file}: no Docker configuration") from error
     return {host: login for host, login in logins.items() if login[0]}
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gitdata.backends.git import Git
 from gitdata.errors import UsageError
+from gitdata.text import quoted
 
 # A line of `git push -h`: "-o, --push-option <server-specific>", "-S, --[no-]gpg-sign[=<key-id>]". The letter, and how
 # its value begins: " <" where it may be the next word, "[" where it may only follow at once.
@@ -62,14 +63,16 @@ def check_remote(git: Git, verb: str, plain: Sequence[str]) -> None:
     if first and not git.config(f"remote.{first}.url") and (first.endswith(".dvc") or _is_data(first)):
         raise UsageError(
             f"{verb}: {first} is data, not a git remote",
-            hint=f"`gitdata {verb}` takes the data of the whole commit; `dvc {verb} {first}` works here",
+            hint=f"`gitdata {verb}` takes the data of the whole commit; `dvc {verb} {quoted(first)}` works here",
         )
 
 
 def check_paths(verb: str, plain: Sequence[str]) -> None:
     """Raises UsageError where commit is given data: git knows its pointer alone."""
     for path in filter(_is_data, plain):
-        raise UsageError(f"{verb}: git has no {path}, only its pointer", hint=f"name {path.rstrip('/')}.dvc instead")
+        raise UsageError(
+            f"{verb}: git has no {path}, only its pointer", hint=f"name {quoted(path.rstrip('/') + '.dvc')} instead"
+        )
 
 
 def _is_data(path: str) -> bool:

@@ -19,6 +19,7 @@ from gitdata.backends.registry import parse_reference
 from gitdata.errors import InvalidInputError
 from gitdata.executors.kubernetes_build_manifest import BuildSettings
 from gitdata.executors.kubernetes_settings import NAMESPACE, KubernetesSettings
+from gitdata.text import reason
 
 _MOST = 1_000_000  # also keeps out infinity and what is no number
 _MOST_ID = 2**31 - 1
@@ -171,7 +172,7 @@ def _secret(path: Path, name: str, keys: Mapping[str, Any]) -> dict[str, str]:
         except KeyError as error:
             raise InvalidInputError(f"{where}: the variable {error.args[0]} is not set") from error
         except (OSError, ValueError) as error:
-            raise InvalidInputError(f"{where}: it cannot be read: {error}") from error
+            raise InvalidInputError(f"{where}: it cannot be read: {reason(error)}") from error
     return values
 
 

@@ -25,6 +25,7 @@ from gitdata.data.nested import check_inside
 from gitdata.data.pointers import Pointers, is_pointer, read_pointers
 from gitdata.errors import InvalidInputError, NotARepositoryError
 from gitdata.formats.dvcconfig import Config, RemoteConfig, remotes
+from gitdata.text import quoted
 
 
 class Repository:
@@ -162,7 +163,7 @@ def _not_initialised(root: Path) -> NotARepositoryError:
         if (folder / ".dvc/config").is_file():
             return NotARepositoryError(
                 f"{root}: a git repository of its own (a submodule?) inside of {folder}, and not a gitdata repository",
-                hint=f"cd {folder}; or `gitdata init` here, if its data shall be its own",
+                hint=f"cd {quoted(str(folder))}; or `gitdata init` here, if its data shall be its own",
             )
     return NotARepositoryError(f"{root}: not a gitdata repository yet", hint="run `gitdata init` here")
 

@@ -19,6 +19,7 @@ from gitdata.data.transfer import Progress, object_sizes, pull_objects, read_lis
 from gitdata.errors import GitdataError, InvalidInputError, MissingDataError
 from gitdata.formats.dvcdir import check_paths
 from gitdata.model import Entry, Listing
+from gitdata.text import quoted
 
 _MOST_CANDIDATES = 2000
 
@@ -194,7 +195,8 @@ class View:
         wanted = _below(path, above).partition("/")[0]
         near = nearest(wanted, names)
         where = f"{self.commit[:10]}:" if self.commit else ""
-        hint = f"did you mean {names[near]}?" if near else f"`gitdata ls {where}{above}` lists what is there"
+        place = f"gitdata ls {quoted(where + above)}" if where + above else "gitdata ls"
+        hint = f"did you mean {quoted(names[near])}?" if near else f"`{place}` lists what is there"
         return MissingDataError(f"{where}{path}: no such file or folder", hint=hint)
 
     # ------------------------------------------------------------------------------------------------------- reading

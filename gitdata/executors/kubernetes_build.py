@@ -37,6 +37,7 @@ from gitdata.executors.kubernetes_build_manifest import (
 from gitdata.executors.kubernetes_settings import KubernetesSettings
 from gitdata.executors.kubernetes_status import OF_JOB, cut_off, terminal, troubles
 from gitdata.formats.keys import context_key
+from gitdata.text import reason
 from gitdata.worker.context import pack
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -112,7 +113,7 @@ class ClusterBuilder:
                     self._store.upload(key, tar, found.md5)
                 return found.sha256
         except OSError as error:
-            raise MachineError(f"image {folder}: cannot be packed: {error}") from error
+            raise MachineError(f"image {folder}: cannot be packed: {reason(error)}") from error
 
     # ----------------------------------------------------------------------------------------------------- the Job
 

@@ -18,6 +18,7 @@ from gitdata.backends.git_records import hide_password
 from gitdata.backends.registry import read_logins
 from gitdata.backends.s3config import S3Settings, s3_settings
 from gitdata.errors import InvalidInputError, UsageError
+from gitdata.text import reason
 
 _OF_THIS_MACHINE = frozenset({"profile", "credentialpath", "configpath"})
 _KEYS = {
@@ -143,7 +144,7 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        raise InvalidInputError(f"{hide_password(url)} is no URL: {error}") from error
+        raise InvalidInputError(f"{hide_password(url)} is no URL: {reason(error)}") from error
     return parts
 
 
@@ -151,4 +152,4 @@ def _read(file: Path) -> str:
     try:
         return file.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{file}: cannot be read: {error}") from error
+        raise InvalidInputError(f"{file}: cannot be read: {reason(error)}") from error

@@ -19,6 +19,7 @@ from gitdata.backends.registry import parse_reference
 from gitdata.data.share import share
 from gitdata.errors import MachineError
 from gitdata.identity import canonical, sha256
+from gitdata.text import reason
 
 SYSTEM = ("worker", "controller", "builder")
 _PLATFORM = "linux/amd64"
@@ -55,7 +56,7 @@ def build_system(
                 context = lay_out(name, Path(scratch) / "context")
                 builder.make_from(context, f"gitdata-{name}", reference, dockerfile=f"stage-images/{name}/{DOCKERFILE}")
         except OSError as error:
-            raise MachineError(f"image gitdata-{name}: cannot be built: {error}") from error
+            raise MachineError(f"image gitdata-{name}: cannot be built: {reason(error)}") from error
         yield reference
 
 

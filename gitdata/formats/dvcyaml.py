@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from gitdata.errors import InvalidInputError
+from gitdata.text import reason
 
 # Left out of the checksum that DVC keeps of an import (its top-level md5).
 _UNHASHED = frozenset(
@@ -37,7 +38,7 @@ def change_out(data: bytes, path: str, paths: Sequence[str], fields: dict[str, A
     try:
         document = yaml.load(data)
     except YAMLError as error:  # it was readable for libyaml; the two differ in corners
-        raise InvalidInputError(f"cannot rewrite the pointer of {path!r}: {error}") from error
+        raise InvalidInputError(f"cannot rewrite the pointer of {path!r}: {reason(error)}") from error
     out = document["outs"][paths.index(path)]
     for key in ("size", "nfiles", "isexec"):
         if key in out and key not in fields:

@@ -116,7 +116,7 @@ def parse_record(data: bytes, name: str) -> RunRecord:
             statement=dict(body.get("statement", {})),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise InvalidInputError(f"{name}: not a run record ({error!r})") from error
+        raise InvalidInputError(f"{name}: not a run record") from error
 
 
 def _text(value: Any) -> str:
