@@ -43,6 +43,9 @@ class BesideStore:
     def delete(self, key: str) -> None:
         raise ConflictError(f"{self.url}: {key} is not removed from here")
 
+    def fresh(self) -> BesideStore:
+        return BesideStore(self.first.fresh(), self.others)
+
     def _holder(self, key: str) -> ObjectStore:
         if self.others and key.startswith(_OBJECTS) and self.first.head(key) is None:
             for opened in self.others:

@@ -46,3 +46,6 @@ class LayeredStore:
 
     def delete(self, key: str) -> None:
         self._upper.delete(key)
+
+    def fresh(self) -> LayeredStore:
+        return LayeredStore(self._upper.fresh(), self._lower.fresh())

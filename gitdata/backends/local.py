@@ -91,6 +91,9 @@ class LocalStore:
         except OSError as error:
             raise self._error(error, "delete", key) from error
 
+    def fresh(self) -> LocalStore:
+        return self
+
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
 

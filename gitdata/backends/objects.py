@@ -60,3 +60,6 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove an object; none is not an error."""
+
+    def fresh(self) -> ObjectStore:
+        """The same store over connections of its own, for a second look at what came out wrong."""

@@ -48,6 +48,7 @@ class S3Store:
 
     def __init__(self, settings: S3Settings, patience: float = 0) -> None:
         self.url = settings.url
+        self._settings, self._patience = settings, patience
         self._endpoint = settings.endpoint
         self._prefix = f"{settings.prefix}/" if settings.prefix else ""
         try:
@@ -120,6 +121,9 @@ class S3Store:
             return
         except (BaseError, OSError) as error:
             raise self._error(error, "delete", key) from error
+
+    def fresh(self) -> S3Store:
+        return S3Store(self._settings, self._patience)
 
     def _put(self, key: str, data: bytes | Iterator[bytes], size: int) -> None:
         try:

@@ -17,7 +17,7 @@ from gitdata.controller.site import Site
 from gitdata.controller.sources import Source, Tree
 from gitdata.data.transfer import missing, read_listing
 from gitdata.datums import enumerate_datums
-from gitdata.errors import GitdataError, InvalidInputError, MissingDataError
+from gitdata.errors import GitdataError, InvalidInputError, MissingDataError, RemoteError
 from gitdata.formats.dvc import object_key
 from gitdata.formats.index import IndexObject, ranked
 from gitdata.formats.records import History, RunRecord, fold
@@ -152,6 +152,8 @@ class Facts:
             listings |= {repo: self.output_listing(plan) for repo, plan in upstream.items()}
             key = stage_key(environment.id, stage)
             datums = tuple(enumerate_datums(key, stage.input, listings))
+        except RemoteError:
+            raise  # a store that refuses is no fault of the stage, and nothing to publish
         except GitdataError as error:
             if error.transient:
                 raise

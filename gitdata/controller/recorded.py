@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from gitdata.backends.objects import ObjectStore
+from gitdata.data.reading import read_sound
 from gitdata.formats.index import IndexObject, parse_index
 from gitdata.formats.keys import datum_prefix, index_name, run_record_name, runs_prefix
 from gitdata.formats.records import RunRecord, parse_record
@@ -35,12 +36,10 @@ def many(work: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
 
 def read_named(store: ObjectStore, key: str, damaged: set[str] | None = None) -> bytes | None:
     """The bytes of an object whose key ends in their sha256; None, and the key in ``damaged``, if others lie there."""
-    data = store.read(key)
-    if key.endswith(sha256(data)):
-        return data
-    if damaged is not None:
+    data = read_sound(store, key, lambda data: key.endswith(sha256(data)))
+    if data is None and damaged is not None:
         damaged.add(key)
-    return None
+    return data
 
 
 def read_index(

@@ -15,7 +15,8 @@ from typing import TypeAlias, TypeVar
 
 from gitdata.backends.objects import NotListedError, ObjectStore
 from gitdata.data.cache import Cache
-from gitdata.data.hashing import Digest, hash_bytes
+from gitdata.data.hashing import hash_bytes
+from gitdata.data.reading import read_sound
 from gitdata.errors import MissingDataError
 from gitdata.formats.dvcdir import MAX_DIR_BYTES, object_key, parse_dir
 from gitdata.model import Listing
@@ -124,11 +125,17 @@ def pull_objects(
     todo = sorted(oid for oid in files if not cache.has(oid))
     count = _Count(len(todo) + len(bodies), progress)
 
-    def fetch(oid: str) -> None:
+    def bring(store: ObjectStore, oid: str) -> None:
         with cache.writer() as writer:
             for piece in store.stream(object_key(oid)):
                 writer.write(piece)
             count.add(writer.keep(expect=oid).size)
+
+    def fetch(oid: str) -> None:
+        try:
+            bring(store, oid)
+        except MissingDataError:  # other bytes, perhaps, which the network may have made of them
+            bring(store.fresh(), oid)
 
     with cache.batch():
         _all(todo, fetch)
@@ -143,23 +150,24 @@ def read_listing(store: ObjectStore, oid: str) -> Listing:
 
 
 def read_object(store: ObjectStore, oid: str) -> bytes:
-    pieces, size = [], 0
-    for piece in store.stream(object_key(oid)):
-        pieces.append(piece)
-        size += len(piece)
-        if size > MAX_DIR_BYTES:
-            raise MissingDataError(f"{oid} on {store.url} is too big for a directory listing")
-    data = b"".join(pieces)
-    _check(store, oid, hash_bytes(data))
+    """The bytes of an object, verified. Raises MissingDataError where it is not there, or damaged there."""
+    data = read_sound(store, object_key(oid), lambda data: hash_bytes(data).md5 == oid.removesuffix(".dir"), _read)
+    if data is None:
+        raise MissingDataError(
+            f"{oid} on {store.url} has other bytes under its name",
+            hint="the remote is damaged: delete that object and push the data again from a clone that has it",
+        )
     return data
 
 
-def _check(store: ObjectStore, oid: str, digest: Digest) -> None:
-    if digest.md5 != oid.removesuffix(".dir"):
-        raise MissingDataError(
-            f"{oid} on {store.url} has other bytes under its name (their md5 is {digest.md5})",
-            hint="the remote is damaged: delete that object and push the data again from a clone that has it",
-        )
+def _read(store: ObjectStore, key: str) -> bytes:
+    pieces, size = [], 0
+    for piece in store.stream(key):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_DIR_BYTES:
+            raise MissingDataError(f"{key} on {store.url} is too big for a directory listing")
+    return b"".join(pieces)
 
 
 class _Count:

@@ -106,7 +106,7 @@ def parse_message(data: bytes, name: str) -> Message:
 def claimable(message: Message, now: int) -> bool:
     """Whether it may be sent now: pending, or refused long enough ago."""
     if message.state == "refused":
-        return not message.final and now >= due(message)
+        return not message.final and not _waits(message, due(message) - message.since, now)
     return message.state == "pending"
 
 
@@ -118,13 +118,18 @@ def due(message: Message) -> int:
 def paused(message: Message, now: int) -> bool:
     """Whether this one shows that the mail server is in trouble, so that others had better wait a little."""
     if message.state == "refused":
-        return not message.final and now < message.since + _BACKOFF_MS[0]
-    return message.state == "claimed" and bool(message.reason) and now < message.since + _UNKNOWN_PAUSE_MS
+        return not message.final and _waits(message, _BACKOFF_MS[0], now)
+    return message.state == "claimed" and bool(message.reason) and _waits(message, _UNKNOWN_PAUSE_MS, now)
+
+
+def _waits(message: Message, pause: int, now: int) -> bool:
+    """Whether a pause goes on. A time that is still to come is of a clock that was ahead: it delays nothing."""
+    return 0 <= now - message.since < pause
 
 
 def shown_state(message: Message, now: int) -> str:
     """The state for people: a claim without an outcome is ``unconfirmed``."""
-    lost = message.state == "claimed" and (message.reason or now - message.since >= IN_FLIGHT_MS)
+    lost = message.state == "claimed" and (message.reason or abs(now - message.since) >= IN_FLIGHT_MS)
     return "unconfirmed" if lost else message.state
 
 

@@ -166,12 +166,23 @@ class Stager:
                     file.unlink()
 
     def _fetch(self, oid: str, target: Path, mode: int) -> Digest:
-        """Write an object and verify it. Nothing of a job outlives it, so that nothing need be made durable."""
+        """Write an object and verify it; other bytes are asked for again over a fresh connection.
+
+        Nothing of a job outlives it, so that nothing need be made durable.
+        """
+        digest = self._write(self._store, oid, target, mode)
+        if digest.md5 != oid:
+            digest = self._write(self._store.fresh(), oid, target, mode)
+        if digest.md5 != oid:
+            raise InvalidInputError(f"object {oid} came from the remote with other bytes: their md5 is {digest.md5}")
+        return digest
+
+    def _write(self, store: ObjectStore, oid: str, target: Path, mode: int) -> Digest:
         hasher = Hasher()
         target.unlink(missing_ok=True)
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            for piece in self._store.stream(object_key(oid)):
+            for piece in store.stream(object_key(oid)):
                 hasher.update(piece)
                 write_all(descriptor, piece)
             os.fchmod(descriptor, mode)
@@ -180,11 +191,6 @@ class Stager:
         digest = hasher.digest()
         with self._lock:
             self.bytes_down += digest.size
-        if digest.md5 != oid:
-            raise InvalidInputError(
-                f"object {oid} on the remote is damaged: its bytes have the md5 {digest.md5}",
-                hint="delete it there and push again from a machine that has the data",
-            )
         return digest
 
 

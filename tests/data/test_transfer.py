@@ -88,6 +88,9 @@ class Journal:
     def delete(self, key: str) -> None:
         self._inner.delete(key)
 
+    def fresh(self) -> ObjectStore:
+        return self
+
 
 class AllAtOnce(Journal):
     """A store that answers when it was asked for all of these: that one fails is no reason not to begin another."""

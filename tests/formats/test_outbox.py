@@ -211,3 +211,16 @@ def test_whatever_a_stage_writes_is_a_message_or_an_error(data: bytes) -> None:
         return
     for line in (made["from"], made["subject"], *made["to"]):
         assert len(line.splitlines()) == 1
+
+
+def test_a_time_of_a_clock_that_was_ahead_delays_nothing() -> None:
+    for ahead in (1, 60_000, 365 * 86_400_000):
+        refused = message(state="refused", reason="503", tries=1, since=NOW + ahead)
+        unanswered = message(state="claimed", nonce="n", reason="no answer", since=NOW + ahead)
+        assert outbox.claimable(refused, NOW)
+        assert not outbox.paused(refused, NOW)
+        assert not outbox.paused(unanswered, NOW)
+    lost = message(state="claimed", nonce="n", since=NOW + outbox.IN_FLIGHT_MS)
+    assert outbox.shown_state(lost, NOW) == "unconfirmed"
+    assert outbox.resend(lost, NOW).state == "pending"
+    assert outbox.shown_state(message(state="claimed", nonce="n", since=NOW + 1000), NOW) == "claimed"
