@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import secrets
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from gitdata.formats.dvcdir import SCRATCH
+
 IGNORE_LINE = ".*.gitdata-tmp"
-_NAME = re.compile(r"\.[0-9a-f]{16}\.gitdata-tmp")
 
 
 def scratch_name() -> str:
@@ -23,7 +23,7 @@ def scratch_name() -> str:
 
 
 def is_scratch(name: str) -> bool:
-    return name.endswith(".gitdata-tmp") and _NAME.fullmatch(name) is not None
+    return name.endswith(".gitdata-tmp") and SCRATCH.fullmatch(name) is not None
 
 
 def claim(descriptor: int) -> None:

@@ -23,6 +23,9 @@ MAX_PATH_BYTES = 4000
 MAX_NAME_BYTES = 255
 MAX_DEPTH = 100
 
+DVCIGNORE = ".dvcignore"
+LEFT_OUT = frozenset({".git", ".hg", ".dvc"})  # of a data folder: what is somebody's repository
+SCRATCH = re.compile(r"\.[0-9a-f]{16}\.gitdata-tmp")  # what is half-written
 _NO_UTF8 = "its name is not valid UTF-8"
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _OID = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
@@ -63,6 +66,21 @@ def check_relpath(path: str, folder: str = "") -> None:
         full = f"{folder}/{path}" if folder else path
         hint = f"rename it, such as: mv {quoted(full)} NEW-NAME" if problem == _NO_UTF8 else ""
         raise InvalidInputError(f"refused path '{printable(full[:200])}': {problem}", hint=hint)
+
+
+def check_data_path(path: str) -> None:
+    """As ``check_relpath``, for a file that is to become data: it must be one that a scan of its folder finds again."""
+    check_relpath(path)
+    if _HARMLESS.fullmatch(path):
+        return
+    *folders, name = path.split("/")
+    problem = ""
+    if name == DVCIGNORE:
+        problem = f"DVC refuses a {DVCIGNORE} inside data"
+    elif any(part in LEFT_OUT or SCRATCH.fullmatch(part) for part in (*folders, name)):
+        problem = "DVC and gitdata leave such names out of data"
+    if problem:
+        raise InvalidInputError(f"refused path '{printable(path[:200])}': {problem}")
 
 
 def alike(paths: Iterable[str]) -> list[tuple[str, str]]:

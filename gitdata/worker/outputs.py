@@ -21,7 +21,7 @@ from gitdata.backends.objects import ObjectStore
 from gitdata.data.folders import FOLDER
 from gitdata.data.hashing import Digest, hash_file
 from gitdata.errors import GitdataError, InvalidInputError
-from gitdata.formats.dvc import check_relpath, object_key
+from gitdata.formats.dvcdir import check_data_path, check_relpath, object_key
 from gitdata.model import Entry, Listing
 from gitdata.worker.staging import OUT, Staged
 
@@ -98,11 +98,12 @@ class OutputStore:
 def _scan(folder: int, prefix: str, tree: _Tree) -> None:
     for name in sorted(os.listdir(folder)):
         path = prefix + name
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
         try:
-            check_relpath(path)  # depth too, which bounds the recursion
+            # Of a folder the depth too, which bounds the recursion.
+            check_relpath(path) if stat.S_ISDIR(found.st_mode) else check_data_path(path)
         except InvalidInputError as error:
             raise OutputError(f"/pfs/out: {error.message}") from error
-        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if stat.S_ISDIR(found.st_mode):
             inner = os.open(name, FOLDER, dir_fd=folder)
             try:
@@ -168,7 +169,7 @@ def _referenced(path: str, text: str, inside: str, staged: Staged) -> list[Entry
     entries = []
     for rest, e in found.items():
         try:
-            check_relpath(path + rest)
+            check_data_path(path + rest)
         except InvalidInputError as error:
             raise OutputError(f"/pfs/out: {error.message}") from error
         digest = staged.digests[e.oid]
