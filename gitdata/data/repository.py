@@ -22,6 +22,7 @@ from gitdata.data.dvcsettings import load_config
 from gitdata.data.links import Links, read_types
 from gitdata.data.lock import dvc_lock
 from gitdata.data.nested import check_inside
+from gitdata.data.outside import check_cache, check_dvc, check_links
 from gitdata.data.pointers import Pointers, is_pointer, read_pointers
 from gitdata.errors import InvalidInputError, NotARepositoryError
 from gitdata.formats.dvcconfig import Config, RemoteConfig, remotes
@@ -80,6 +81,7 @@ class Repository:
     def cache(self) -> Cache:
         settings = self.config.get("cache", {})
         folder = Path(settings.get("dir") or self.root / ".dvc/cache")
+        check_cache(self.root, self.git, folder)
         return Cache(folder, shared=settings.get("shared") == "group")
 
     @cached_property
@@ -110,6 +112,7 @@ class Repository:
         # Deferred: DVC costs most of a second to import.
         from gitdata.backends.dvcstore import DvcStore
 
+        check_dvc(self.root, self.git, config.name)
         return DvcStore(self.root, config.name, config.url)
 
     # ----------------------------------------------------------------------------------------------------- pointers
@@ -155,6 +158,7 @@ class Repository:
                 "core.hardlink_lock is set: gitdata and DVC could not see each other's lock",
                 hint="dvc config --unset core.hardlink_lock",
             )
+        check_links(self.root, self.git, ".dvc/tmp")
         return dvc_lock(self.root)
 
 

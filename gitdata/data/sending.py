@@ -15,6 +15,7 @@ from gitdata.backends.objects import ObjectStore, OtherKindError
 from gitdata.data.cache import Cache
 from gitdata.data.legacy import send_legacy
 from gitdata.data.outgoing import Outgoing
+from gitdata.data.outside import check_remote_folder
 from gitdata.data.repository import Repository
 from gitdata.data.transfer import Progress, Transferred, push_objects, read_listing
 from gitdata.errors import GitdataError, InvalidInputError, MissingDataError
@@ -51,7 +52,8 @@ def send(
         taken = {one.oid for one in new}
         old = [one for one in may.get(remote, []) if one.oid not in taken]
         try:
-            store = repo.remote(remote)
+            store, named = repo.remote(remote), repo.remote_config(remote)
+            check_remote_folder(repo.root, repo.git, named.name, named.url)
         except OtherKindError as error:
             if new:
                 sent.remarks.append(f"{error.message}; the data of this push is left to `dvc push`")

@@ -15,6 +15,7 @@ from gitdata.backends.objects import OtherKindError
 from gitdata.backends.stores import open_store
 from gitdata.data.dvcsettings import load_config
 from gitdata.data.files import write_whole
+from gitdata.data.outside import remember
 from gitdata.data.repository import Repository
 from gitdata.errors import ConflictError, InvalidInputError
 from gitdata.formats.dvcconfig import remotes, set_option, set_remote
@@ -125,6 +126,8 @@ def add_remote(repo: Repository, name: str, url: str, options: Mapping[str, str]
         new = set_option(new, f"remote.{target}", key, value)
     if secret:
         _write_secret(repo, target, secret)
+    if parse_remote_url(absolute).kind == "folder":
+        remember(repo.root, repo.git, Path(absolute.removeprefix("file://")))
     if new == old:
         return []
     write_whole(file, new.encode())

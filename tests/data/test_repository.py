@@ -95,6 +95,7 @@ def test_precedence(made: Repo, home: Path) -> None:
 def test_relative_paths_are_relative_to_their_file(made: Repo, tmp_path: Path) -> None:
     text = "[cache]\ndir = ../../cache\n['remote \"r\"']\nurl = ../../remote\n['remote \"h\"']\nurl = ~/remote\n"
     (made.path / ".dvc/config").write_text(text)
+    made.git("config", "gitdata.allowOutside", "true")
     found = Repository.open(made.path)
     assert found.cache.folder == tmp_path / "cache"
     assert found.remote_config("r").url == str(tmp_path / "remote")
