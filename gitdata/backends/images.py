@@ -67,6 +67,15 @@ def folder_environment_id(git: Git, commit: str, path: str) -> str:
     return f"venv:{tree}:{digest}:{version}:{sys.platform}-{platform.machine()}"
 
 
+def host_environment_id() -> str:
+    """The environment id of a stage without an image: the programs of this machine, whose results no other takes."""
+    try:
+        machine = Path("/etc/machine-id").read_text().strip() or platform.node()
+    except OSError:
+        machine = platform.node()
+    return f"host:{sys.platform}-{platform.machine()}:{sha256(machine.encode())[:16]}"
+
+
 def refuse_lfs_in(git: Git, tree: str, folder: str) -> None:
     """Raises InvalidInputError where a file of an image folder is a pointer of Git LFS."""
     names = {entry.sha: entry.path for entry in git.ls_tree(tree) if entry.mode.startswith("100")}

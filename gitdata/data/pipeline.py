@@ -20,12 +20,13 @@ from gitdata.backends.git_records import TreeEntry
 from gitdata.data.tracked import Tracked, outs_of
 from gitdata.errors import GitdataError, InvalidInputError
 from gitdata.formats.dvc import Pointer, parse_pointer
-from gitdata.formats.spec import is_pointer, is_spec, load_pipeline, sources_of
+from gitdata.formats.spec import is_other_spec, is_pointer, is_spec, load_pipeline, sources_of
 from gitdata.formats.spec_text import MAX_BYTES
 from gitdata.model import Stage
 
 _MOST_TEXT = 64 << 20  # bytes of all pointers, or all specs, of a tree
 _UNREAD = "its bytes cannot be read"
+_OTHER = "specs in this language are not read; write what it evaluates to as .json or .yaml, or move it away"
 _FILES, _LINK, _SUBMODULE = ("100644", "100755"), "120000", "160000"
 
 
@@ -167,6 +168,7 @@ class PipelineTree:
             raise InvalidInputError(self.failure)
         specs = [path for path in self.entries if is_spec(path)]
         refused = {path: "merge conflict; resolve it" for path in specs if path in self.files.unmerged}
+        refused |= {path: _OTHER for path in self.entries if is_other_spec(path)}
         refused |= {
             path: "a spec cannot be a symlink; put the file itself there"
             for path in specs

@@ -32,7 +32,9 @@ class Foreseen(LocalExecutor):
 
     def environment(self, git: Git, commit: str, stage: Stage, known: str = "", asked: str = "") -> Environment:
         image = stage.transform.image
-        folder = self._folder(git, commit, image)
+        if not image and self._published.get(stage.name, "").startswith("oci:"):
+            return Environment(self._published[stage.name], "")  # the controller has a default image
+        folder = self._folder(git, commit, image) if image else None
         if folder is None and known.startswith(PREFIX):  # what is pinned needs no engine to be named
             check_reference(image)
             return Environment(known, image)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,13 @@ class KubernetesExecutor:
 
     def environment(self, git: Git, commit: str, stage: Stage, known: str = "", asked: str = "") -> Environment:
         check_stage(stage, self._settings)
+        if not stage.transform.image:
+            if not self._settings.default_image:
+                raise InvalidInputError(
+                    f"stage {stage.name}: it names no image, and this controller has no default_image",
+                    hint="name one in transform.image, or set default_image in [kubernetes]",
+                )
+            stage = replace(stage, transform=replace(stage.transform, image=self._settings.default_image))
         return self._images.environment(git, commit, stage, known, asked)
 
     def workers(self, stage: Stage) -> int:

@@ -231,5 +231,5 @@ def _is_folder(job: Job) -> bool:
 
 
 def _reference(job: Job) -> Reference:
-    named = parse_reference(job.stage.transform.image)
+    named = parse_reference(job.stage.transform.image or job.environment.image)
     return Reference(named.host, named.path, digest=job.environment.id.removeprefix("oci:"))

@@ -27,6 +27,7 @@ class KubernetesSettings:
     that a stage may ask for, "" for no limit.
     pod_annotations: such as those that keep a cloud's identity out of the user's container.
     flush_seconds: how often a pod stores its results; live_seconds: how often it tells people how far it is.
+    default_image: of stages that name none, "" to refuse them.
     stuck_seconds: how long a pod that has a node may fail to start, unschedulable_seconds: how long all of a job may
     wait for one.
     max_evictions: of a pod, until the job is given up: the cluster itself would go on for ever.
@@ -38,6 +39,7 @@ class KubernetesSettings:
     worker_image: str = ""
     store_url: str = ""
     store_options: Mapping[str, str] = field(default_factory=dict)
+    default_image: str = ""
     store_secret: str = "gitdata-store"
     zone: str = "main"
     repository: str = ""

@@ -20,7 +20,7 @@ from types import MappingProxyType
 
 from gitdata.backends.containers import PREFIX, Engine, check_reference, find_engine
 from gitdata.backends.git import Git
-from gitdata.backends.images import folder_environment_id, folder_tree
+from gitdata.backends.images import folder_environment_id, folder_tree, host_environment_id
 from gitdata.backends.machine import core_count
 from gitdata.backends.users import user_name
 from gitdata.bounded import Bounded
@@ -84,6 +84,9 @@ class LocalExecutor:
 
     def environment(self, git: Git, commit: str, stage: Stage, known: str = "", asked: str = "") -> Environment:
         image = stage.transform.image
+        if not image:
+            self._person(stage)
+            return Environment(host_environment_id(), "")
         folder = self._folder(git, commit, image)
         if folder is None:
             check_reference(image)

@@ -148,6 +148,8 @@ class LocalJob:
 
     def _prepare(self) -> _Prepared:
         image = self.job.stage.transform.image
+        if not image:
+            return _Prepared()  # the programs of this machine
         if self._person.engine is not None:
             return _Prepared(image=self._person.engine.bring(image, self.job.environment.id, self._programs))
         enclose = enclosure(self._place.hidden, user_namespace=self._person.user_namespace)

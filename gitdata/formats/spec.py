@@ -23,6 +23,7 @@ __all__ = [
     "FOLDER",
     "is_content",
     "is_pointer",
+    "is_other_spec",
     "is_spec",
     "load_pipeline",
     "parse_specs",
@@ -34,6 +35,7 @@ __all__ = [
 FOLDER = "stages"
 
 _ENDINGS = (".json", ".yaml", ".yml")
+_OTHER_ENDINGS = (".jsonnet", ".json5", ".jsonc", ".hjson")
 MAX_STAGES = 1000
 
 
@@ -41,11 +43,20 @@ def is_spec(path: str) -> bool:
     """Whether a path of the repository is a spec file: ``stages/**.json``, ``.yaml`` or ``.yml``, nothing
     hidden.
     """
+    return _is_of_pipeline(path, _ENDINGS)
+
+
+def is_other_spec(path: str) -> bool:
+    """Whether a path is a spec in a language that is not read: it must be named, not passed over."""
+    return _is_of_pipeline(path, _OTHER_ENDINGS)
+
+
+def _is_of_pipeline(path: str, endings: tuple[str, ...]) -> bool:
     parts = path.split("/")
     return (
         len(parts) > 1
         and parts[0] == FOLDER
-        and path.lower().endswith(_ENDINGS)
+        and path.lower().endswith(endings)
         and not any(part.startswith(".") for part in parts)
     )
 

@@ -176,7 +176,7 @@ class _Builder:
         if raw.get("stdin") is not None and not raw.get("cmd"):
             self._problem((*here, "stdin"), 'has no command to read it; add "cmd", for example ["sh"]')
         return Transform(
-            image=raw["image"].strip(),
+            image=raw.get("image", "").strip(),
             cmd=tuple(raw.get("cmd", ())),
             stdin=_lines(raw, "stdin"),
             err_cmd=tuple(raw.get("err_cmd", ())),

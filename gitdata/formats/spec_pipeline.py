@@ -97,7 +97,10 @@ def _images(specs: Sequence[Spec], sources: Mapping[str, str]) -> Iterator[str]:
         image = spec.stage.transform.image
         where = f"{spec.label}: $.transform"
         folder = repo_path(image)
-        if folder is not None and folder in sources:
+        if not image:
+            if not spec.stage.transform.cmd:
+                yield f'{where}.cmd: is missing; without an image it is needed, for example ["sh", "-c", "…"]'
+        elif folder is not None and folder in sources:
             if f"{folder}/Dockerfile" not in sources:
                 yield f"{where}.image: the folder {show(folder)} has no Dockerfile; add one"
             if not spec.stage.transform.cmd:

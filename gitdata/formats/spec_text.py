@@ -24,7 +24,8 @@ MAX_VALUES = 20_000
 MAX_DIGITS = 100  # no field has more than 18; Python itself gives up at 4,300, in words about its own settings
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}")
-_SPACE = re.compile(r"[ \t\r\n]*")
+# Between documents also a line of three dashes, as in YAML: Pachyderm's own examples have it.
+_BETWEEN = re.compile(r"(?:[ \t\r\n]+|(?<![^\n])---[ \t]*(?=[\r\n]|\Z))*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def _json(text: str, file: str) -> list[Any]:
 
 
 def _skip(text: str, at: int) -> int:
-    space = _SPACE.match(text, at)
+    space = _BETWEEN.match(text, at)
     return space.end() if space else at
 
 

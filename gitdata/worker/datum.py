@@ -134,7 +134,7 @@ class DatumRunner:
         box = Box(
             argv=cmd,
             env=environment.variables(self._job, self._plan, datum),
-            cwd=stage.transform.working_dir or ("/code" if self._job.code else ""),
+            cwd=stage.transform.working_dir or ("/code" if self._job.code else "" if self._job.engine else "/"),
             pfs=str(self._scratch / "pfs"),
             scratch=str(self._scratch),
             stdin="".join(f"{line}\n" for line in stdin or ()),

@@ -114,3 +114,10 @@ def test_a_spec_that_is_a_symlink_is_refused(images: Repo, gitdata: Program) -> 
 def test_what_is_no_commit_and_what_is_no_repository(repo: Repo, gitdata: Program) -> None:
     assert "nope: no commit" in gitdata("stage", "validate", "nope", code=6).stderr
     assert "no git working tree here" in gitdata("stage", "validate", cwd=repo.path.parent, code=3).stderr
+
+
+@pytest.mark.parametrize("name", ["edges.jsonnet", "deep/er/edges.JSON5"])
+def test_a_spec_in_a_language_that_is_not_read_is_named(repo: Repo, gitdata: Program, name: str) -> None:
+    gitdata("init", "--no-hooks")
+    repo.write(f"stages/{name}", "function() {}\n")
+    assert f"stages/{name}: specs in this language are not read" in gitdata("stage", "validate", code=4).stdout

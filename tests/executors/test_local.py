@@ -299,3 +299,11 @@ def _until(so: Callable[[], bool], seconds: float = 20) -> None:
     while not so():
         assert time.monotonic() < deadline, "it did not come about in time"
         time.sleep(0.005)
+
+
+def test_a_stage_without_an_image_runs_the_programs_of_this_machine(executor: LocalExecutor, bench: Bench) -> None:
+    done = bench.run(executor, bench.stage("pwd; ls /code; cp /pfs/in/a /pfs/out/", image=""), {"a": b"1"})
+    assert done.output() == {"a": b"1"}
+    assert done.plan.environment.id.startswith("host:")
+    assert done.log().splitlines()[0] == "/"
+    assert "No such file" in done.log()

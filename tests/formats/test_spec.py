@@ -175,7 +175,7 @@ def test_the_branch_of_an_input_is_this_commits(branch: str) -> None:
 
 def test_what_is_not_honoured_is_a_warning() -> None:
     raw = spec(
-        egress={"URL": "s3://b"},
+        chunkSpec={"number": 1},
         standby=True,
         enableStats=False,
         podPatch="[]",
@@ -187,7 +187,7 @@ def test_what_is_not_honoured_is_a_warning() -> None:
     assert read(raw).warnings == (
         "stages/v.json: $.transform.debug: not honoured yet",
         "stages/v.json: $.input.pfs.lazy: not honoured yet: files are whole",
-        "stages/v.json: $.egress: not honoured yet",
+        "stages/v.json: $.chunkSpec: not honoured yet",
         "stages/v.json: $.standby: has no effect here: a job ends when its datums are done",
         "stages/v.json: $.podPatch: not honoured yet",
         "stages/v.json: $.podSpec: not honoured yet",

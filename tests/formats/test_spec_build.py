@@ -24,8 +24,11 @@ from helpers.specs import BASE, SOURCES, problems, read, spec
         (spec(datumTries=1, datum_tries=1), '$.datumTries: stands twice, also as "datum_tries"; remove one'),
         (spec(pipeline=...), '$.pipeline: is missing; add {"name": "…"}'),
         (spec(input=...), "$.input: is missing; give it exactly one of pfs, cross, union"),
-        (spec(transform__image=...), ("$.transform.image: is missing; name an image or a folder such as "
-          "stage-images/validate")),
+        (spec(spout={}), "$.spout: spouts are not supported yet: a stage must end; add data with `gitdata put`"),
+        (spec(service={}), "$.service: services are not supported yet: a stage must end; remove it"),
+        (spec(egress={}), "$.egress: egress is not supported yet; read the outputs from the output branch"),
+        (spec(input__pfs__trigger={}),
+         "$.input.pfs.trigger: triggers are not supported yet: every push runs what changed; remove it"),
         (spec(transform__cmd="python x"),
          ('$.transform.cmd: is a text, must be an array; write ["program", '
           '"argument"]')),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gitdata.errors import InvalidInputError
 from gitdata.formats.spec import parse_specs, stage_from_json, stage_json
+from gitdata.formats.spec_text import read_documents
 from helpers.specs import BASE, problems, read, spec
 
 
@@ -117,3 +118,17 @@ def test_a_file_made_of_mistakes_is_refused_in_no_time(data: bytes) -> None:
     with contextlib.suppress(InvalidInputError):
         parse_specs(data, "stages/x.json")
     assert time.process_time() - begin < 4
+
+
+@pytest.mark.parametrize("between", ["\n---\n", "---\n", "\r\n--- \r\n", "\n---\n\n---\n", "\n"])
+def test_documents_of_a_json_file_may_be_divided_as_in_yaml(between: str) -> None:
+    first, second = json.dumps({"a": "---"}), json.dumps({"b": 1})
+    text = f"{first}{between if between[0] != '-' else chr(10) + between}{second}\n---\n"
+    assert read_documents(text.encode(), "stages/both.json") == [{"a": "---"}, {"b": 1}]
+    assert read_documents(f"---\n{first}".encode(), "stages/one.json") == [{"a": "---"}]
+
+
+@pytest.mark.parametrize("text", ["{} ---\n{}", "{}\n--\n{}", "{}\n--- {}\n{}", "{}\n----\n{}"])
+def test_other_dashes_are_no_json(text: str) -> None:
+    with pytest.raises(InvalidInputError, match="not JSON"):
+        read_documents(text.encode(), "stages/both.json")
