@@ -18,6 +18,7 @@ from gitdata.errors import GitdataError, NotARepositoryError
 # With one of these set, git means another repository, working tree or index than those around the working directory.
 PLACE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR")
 _FOLLOWED = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
+_INDEX = "GIT_INDEX_FILE"
 _NONE = "not a git repository (or any"
 _OUTSIDE = "this operation must be run in a work tree"
 
@@ -39,13 +40,15 @@ class Discovery:
         return Git(self.root, variables=self.variables)
 
 
-def discover(path: Path | None = None) -> Discovery:
+def discover(path: Path | None = None, *, in_hook: bool = False) -> Discovery:
     """The repository with a working tree around ``path``; without one, as git would from here and by its variables.
 
+    in_hook: git has set them, and the index that it names may be one of a single command: that is not followed.
     Raises NotARepositoryError with git's words.
     """
     place = (path or here()).absolute()
-    named = {} if path else {name: os.environ[name] for name in (*PLACE, *_FOLLOWED) if name in os.environ}
+    follow = () if path else (*PLACE, *_FOLLOWED, *(() if in_hook else (_INDEX,)))
+    named = {name: os.environ[name] for name in follow if name in os.environ}
     asked = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--absolute-git-dir", "--git-common-dir")
     done = Git(place, variables=named).call(*asked)
     lines = done.stdout.decode(errors="surrogateescape").splitlines()

@@ -33,10 +33,8 @@ DVC: Mapping[str, str] = {
     "git-hook": "`gitdata hooks install` installs the hooks",
     "install": "`gitdata hooks install`",
     "list": "`gitdata ls`",
-    "move": "`dvc move` works here, then `git add` of the pointer",
-    "mv": "`dvc move` works here, then `git add` of the pointer",
-    "remove": "`dvc remove` works here, then `git add` of the pointer",
-    "rm": "`dvc remove` works here, then `git add` of the pointer",
+    "move": "`gitdata mv SRC DEST`",
+    "remove": "`gitdata rm --cached PATH` keeps the data here, as `dvc remove` does; `gitdata rm PATH` removes it too",
     "repro": "`dvc repro` works here, for dvc.yaml; `gitdata run` runs the stages of stages/",
     "stage add": "write a stage spec below stages/; `dvc stage add` works here, for dvc.yaml",
     "stage list": "`gitdata plan`; `dvc stage list` works here, for dvc.yaml",
@@ -92,7 +90,7 @@ PACHYDERM: Mapping[str, str] = {
 GIT = (
     "am", "apply", "archive", "bisect", "blame", "branch", "bundle", "cherry-pick", "clean", "clone",
     "describe", "difftool", "format-patch", "fsck", "gitk", "grep", "lfs", "maintenance", "merge", "mergetool",
-    "mv", "notes", "range-diff", "rebase", "reflog", "reset", "restore", "revert", "rm", "shortlog", "show",
+    "notes", "range-diff", "rebase", "reflog", "reset", "restore", "revert", "shortlog", "show",
     "sparse-checkout", "stash", "submodule", "switch", "tag", "worktree",
 )  # fmt: skip
 
@@ -101,6 +99,7 @@ _IN_CACHE = "`dvc fetch {0}` works here, for the cache alone; then `gitdata chec
 _DVC_PULL = "`gitdata pull` brings all data of the commit; `dvc pull {0}` works here"
 _DVC_PUSH = "`gitdata push` sends the data of the commit; `dvc push {0}` works here"
 _DVC_STATUS = "`dvc status {0}` works here"
+_ON_REMOTE = "`gitdata status --remote` lists what is not on the remote"
 _DVC_CHECKOUT = "`gitdata checkout PATH` takes any number of outputs; `dvc checkout {0}` works here"
 _DVC_COMMIT = "`gitdata add PATH` stores what is here; `dvc commit {0}` works here"
 
@@ -141,7 +140,6 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
         "--with-deps": _DVC_CHECKOUT.format("--with-deps"),
         "-R": _DVC_CHECKOUT.format("--recursive"),
         "--recursive": _DVC_CHECKOUT.format("--recursive"),
-        "--relink": "`dvc checkout --relink` works here",
         "--allow-missing": f"{_LEAVE}: what is missing is named, the rest is brought",
         "-b": "`git switch -c BRANCH`: the data follows",
         "-B": "`git switch -C BRANCH`: the data follows",
@@ -239,6 +237,12 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
         "--no-run-cache": _LEAVE,
         "--glob": _DVC_PUSH.format("--glob PATTERN"),
     },
+    "mv": {
+        "-f": f"{_LEAVE}: mv overwrites nothing; move away what is there",
+        "--force": f"{_LEAVE}: mv overwrites nothing; move away what is there",
+        "-v": f"{_LEAVE}: what is moved is printed",
+        "-n": "`gitdata status` shows what is tracked",
+    },
     "put": {
         "-r": f"{_LEAVE}: folders are copied whole",
         "-R": f"{_LEAVE}: folders are copied whole",
@@ -246,13 +250,17 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
         "-f": "`gitdata put FILE FOLDER/`: the file comes first, the place last",
         "-i": "`gitdata put URL… FOLDER/`",
     },
+    "rm": {
+        "--outs": "`gitdata rm PATH` removes the data, too",
+        "-n": "`gitdata status` shows what is tracked",
+        "-q": "send standard output to /dev/null",
+    },
     "status": {
         "-q": "`gitdata status --exit-code`",
         "--quiet": "`gitdata status --exit-code`",
-        "-c": _DVC_STATUS.format("--cloud"),
-        "--cloud": _DVC_STATUS.format("--cloud"),
+        "-c": _ON_REMOTE,
+        "--cloud": _ON_REMOTE,
         "-r": _DVC_STATUS.format("--cloud --remote NAME"),
-        "--remote": _DVC_STATUS.format("--cloud --remote NAME"),
         "-a": _DVC_STATUS.format("--cloud --all-branches"),
         "--all-branches": _DVC_STATUS.format("--cloud --all-branches"),
         "-T": _DVC_STATUS.format("--cloud --all-tags"),

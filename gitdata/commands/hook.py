@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     after = args.name in _AFTER
     try:
-        repo = Repository.open()
+        repo = Repository.open(in_hook=True)
     except NotARepositoryError as error:
         if args.name == "pre-push":
             _hold_back(_remote(args), error)
@@ -100,7 +100,7 @@ def _before_push(repo: Repository, remote: str) -> int:
 
 def _was_here() -> Repository | None:
     """The repository, where git moved to a commit from before `gitdata init`: data that came later leaves."""
-    repo = Repository.find()
+    repo = Repository.find(in_hook=True)
     if not (repo.git_dir / "gitdata/base.json").exists() or not (repo.root / ".dvc").is_dir():
         return None
     exclude_dvc(repo.common_dir)

@@ -15,6 +15,8 @@ VERBS: tuple[tuple[str, str, str], ...] = (
     ("push", "send data to the remote, then git push", "Data"),
     ("pull", "git pull, then bring the data of the pointers", "Data"),
     ("checkout", "make the data in the workspace what the pointers say", "Data"),
+    ("mv", "move or rename data, with its pointer", "Data"),
+    ("rm", "remove data, with its pointer", "Data"),
     ("ls", "list the files of a data path, at any revision", "Data"),
     ("get", "write a file or folder of any revision to a place of your choice", "Data"),
     ("log", "the commits that changed data", "Data"),

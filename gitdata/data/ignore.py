@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gitdata.backends.git import Git
-from gitdata.data.files import append_line
+from gitdata.data.files import append_line, write_whole
 from gitdata.data.scratch import IGNORE_LINE
 from gitdata.data.tree import Ignored
 from gitdata.errors import InvalidInputError
@@ -83,6 +83,25 @@ def keep_out_of_git(git: Git, root: Path, path: str) -> str | None:
         )
     file = posixpath.join(folder, ".gitignore")
     append_line(root / file, ignore_line(name))
+    return file
+
+
+def release_to_git(root: Path, path: str) -> str | None:
+    """Take the line that keeps an output out of git away; the ``.gitignore`` that had it, None if none had."""
+    folder, name = posixpath.split(path)
+    file = posixpath.join(folder, ".gitignore")
+    line = os.fsencode(ignore_line(name))
+    try:
+        lines = (root / file).read_bytes().splitlines(keepends=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    kept = [one for one in lines if one.rstrip(b"\r\n") != line]
+    if len(kept) == len(lines):
+        return None
+    if kept:
+        write_whole(root / file, b"".join(kept))
+    else:
+        (root / file).unlink()  # as DVC does
     return file
 
 

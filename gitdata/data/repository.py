@@ -45,9 +45,12 @@ class Repository:
         self.place = git_dir if variables else root  # by which it is found without them
 
     @classmethod
-    def open(cls, path: Path | None = None) -> Repository:
-        """The repository around ``path`` (default: here). Raises NotARepositoryError."""
-        repository = cls.find(path)
+    def open(cls, path: Path | None = None, *, in_hook: bool = False) -> Repository:
+        """The repository around ``path`` (default: here). Raises NotARepositoryError.
+
+        in_hook: git's index is meant, whatever file git works on meanwhile.
+        """
+        repository = cls.find(path, in_hook=in_hook)
         if (repository.root / ".dvc/config").is_file():
             return repository
         if not is_initialised(repository.git, "HEAD"):
@@ -59,9 +62,9 @@ class Repository:
         )
 
     @classmethod
-    def find(cls, path: Path | None = None) -> Repository:
+    def find(cls, path: Path | None = None, *, in_hook: bool = False) -> Repository:
         """As ``open``, for a git repository that may not have been initialised."""
-        found = discover(path)
+        found = discover(path, in_hook=in_hook)
         place = nested_project(Path(path or Path.cwd()).absolute(), found.root)
         if place is not None:
             raise NotARepositoryError(

@@ -87,6 +87,15 @@ class StatIndex:
             del self._rows[path]
             self._changed = True
 
+    def move(self, old: str, new: str) -> None:
+        """A folder was renamed, which leaves the times of its files as they are."""
+        for path in [path for path in self._rows if path.startswith(f"{old}/")]:
+            after = new + path[len(old) :]
+            self._rows[after] = self._rows.pop(path)
+            if path in self._unsettled:
+                self._unsettled.add(after)
+            self._changed = True
+
     def save(self) -> None:
         """Write what was learned; entries that a later change could not be told from are left out."""
         if not self._changed:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gitdata.errors import InvalidInputError
@@ -22,9 +22,11 @@ __all__ = [
     "Pointer",
     "check_relpath",
     "dir_oid",
+    "drop_out",
     "dump_dir",
     "dump_pointer",
     "is_oid",
+    "move_out",
     "object_key",
     "output_path",
     "parse_dir",
@@ -243,3 +245,27 @@ def update_pointer(data: bytes, out: Output) -> bytes:
     name = f"the pointer of {out.path}"
     pointer = _pointer(load_yaml(data, name), name)
     return change_out(data, out.path, [o.path for o in pointer.outs], out_fields(out))
+
+
+def move_out(data: bytes, name: str, old: str, new: str, way: str = ".") -> bytes:
+    """The pointer ``name`` with its out ``old`` at ``new``, all else kept. way: to its old folder from its new one."""
+    fresh = _FRESH.fullmatch(data.decode("ascii", errors="replace"))
+    if fresh and fresh["path"] == old:
+        return dump_pointer(replace(parse_pointer(data, name).outs[0], path=new))
+    # Deferred: ruamel.yaml costs 60 ms to import.
+    from gitdata.formats import dvcyaml
+
+    return dvcyaml.move_out(data, old, new, [out.path for out in parse_pointer(data, name).outs], way)
+
+
+def drop_out(data: bytes, name: str, path: str) -> bytes | None:
+    """The pointer ``name`` without one out; None where that is its only one."""
+    paths = [out.path for out in parse_pointer(data, name).outs]
+    if paths == [path]:
+        return None
+    if path not in paths:
+        return data
+    # Deferred: ruamel.yaml costs 60 ms to import.
+    from gitdata.formats import dvcyaml
+
+    return dvcyaml.drop_out(data, path, paths)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import posixpath
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,13 +33,7 @@ def dump_document(document: dict[str, Any]) -> bytes:
 
 def change_out(data: bytes, path: str, paths: Sequence[str], fields: dict[str, Any]) -> bytes:
     """``data`` with the out of ``path`` set to ``fields``. ``paths``: those of all its outs, in order."""
-    if path not in paths:
-        raise InvalidInputError(f"no out {path!r} in this pointer (it has: {', '.join(paths) or 'none'})")
-    yaml = _yaml()
-    try:
-        document = yaml.load(data)
-    except YAMLError as error:  # it was readable for libyaml; the two differ in corners
-        raise InvalidInputError(f"cannot rewrite the pointer of {path!r}: {reason(error)}") from error
+    yaml, document = _editable(data, path, paths)
     out = document["outs"][paths.index(path)]
     for key in ("size", "nfiles", "isexec"):
         if key in out and key not in fields:
@@ -48,6 +43,38 @@ def change_out(data: bytes, path: str, paths: Sequence[str], fields: dict[str, A
             out[key] = value
     if out.get("cache") is True:
         del out["cache"]  # the default, which DVC does not write
+    return _dump(yaml, document)
+
+
+def move_out(data: bytes, old: str, new: str, paths: Sequence[str], way: str) -> bytes:
+    """``data`` with the out of path ``old`` at ``new``. way: from the pointer's new folder to its old one."""
+    yaml, document = _editable(data, old, paths)
+    document["outs"][paths.index(old)]["path"] = new
+    for dep in document.get("deps") or ():
+        path = dep.get("path")
+        if "repo" not in dep and isinstance(path, str) and "://" not in path and not path.startswith("/"):
+            dep["path"] = posixpath.normpath(posixpath.join(way, path))
+    return _dump(yaml, document)
+
+
+def drop_out(data: bytes, path: str, paths: Sequence[str]) -> bytes:
+    """``data`` without the out of that path."""
+    yaml, document = _editable(data, path, paths)
+    del document["outs"][paths.index(path)]
+    return _dump(yaml, document)
+
+
+def _editable(data: bytes, path: str, paths: Sequence[str]) -> tuple[YAML, Any]:
+    if path not in paths:
+        raise InvalidInputError(f"no out {path!r} in this pointer (it has: {', '.join(paths) or 'none'})")
+    yaml = _yaml()
+    try:
+        return yaml, yaml.load(data)
+    except YAMLError as error:  # it was readable for libyaml; the two differ in corners
+        raise InvalidInputError(f"cannot rewrite the pointer of {path!r}: {reason(error)}") from error
+
+
+def _dump(yaml: YAML, document: Any) -> bytes:
     if "md5" in document:
         document["md5"] = import_checksum(document)
     stream = io.BytesIO()

@@ -99,6 +99,16 @@ def test_the_working_tree_of_a_variable(repo: Repo, gitdata: Program, tmp_path: 
     assert gitdata("status", code=3, cwd=tmp_path).stdout == ""
 
 
+def test_another_index(repo: Repo, gitdata: Program, tmp_path: Path) -> None:
+    gitdata("init")
+    repo.commit("init")
+    repo.write("data/a", "1")
+    gitdata("add", "data", env={"GIT_INDEX_FILE": str(tmp_path / "index")})
+    assert "data.dvc" not in repo.git("ls-files")
+    done = Program("git", cwd=repo.path)("ls-files", env={"GIT_INDEX_FILE": str(tmp_path / "index")})
+    assert "data.dvc" in done.stdout
+
+
 def test_variables_that_lead_nowhere_are_named(repo: Repo, gitdata: Program) -> None:
     done = gitdata("status", code=3, env={"GIT_DIR": "/nowhere"})
     assert "not a git repository: '/nowhere' (GIT_DIR=/nowhere)\nhint: unset GIT_DIR" in done.stderr
