@@ -27,12 +27,12 @@ def run(args: argparse.Namespace) -> int:
         if repo.git.run("ls-files", "--unmerged"):
             raise ConflictError("git pull stopped at a conflict", hint="resolve it with git, then `gitdata checkout`")
         raise RemoteError("git pull failed (see above); no data was moved", hint="`gitdata checkout` brings data alone")
-    _fetch_notes(repo)
+    fetch_notes(repo)
     done = update(repo, None, force=False, remove=True)
     return report(done, changed_is_error=False)
 
 
-def _fetch_notes(repo: Repository) -> None:
+def fetch_notes(repo: Repository) -> None:
     """The provenance of what came, into a place of its own: notes that were not pushed yet are never overwritten."""
     branch = repo.git.text("rev-parse", "--abbrev-ref", "HEAD")
     remote = repo.git.config(f"branch.{branch}.remote", "origin")

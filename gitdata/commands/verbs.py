@@ -8,6 +8,7 @@ from __future__ import annotations
 # (verb, one line of help, heading); the module is the verb with "_" for " " and "-".
 VERBS: tuple[tuple[str, str, str], ...] = (
     ("init", "make this git repository a gitdata repository: remote, hooks", "Data"),
+    ("clone", "git clone, then the git hooks and the data of its commit", "Data"),
     ("add", "store files or folders in the cache and write their pointers", "Data"),
     ("put", "copy a file, folder, URL or standard input into a data folder", "Data"),
     ("status", "what changed in data, pointers and outputs", "Data"),

@@ -40,10 +40,9 @@ def hooks_notice() -> str:
         return ""
     older = all(_in_place(f"{folder}/{name}", "") for name in missing)
     what = "are of another version" if older else "are not in place"
-    return (
-        f"gitdata: the git hooks here {what} ({', '.join(missing)}): "
-        "`gitdata hooks install` (or `git config gitdata.hooks false`, to do without)"
-    )
+    which = "" if len(missing) == len(CLIENT) else f" ({', '.join(missing)})"
+    cure = "`gitdata hooks install` (or `git config gitdata.hooks false`, to do without)"
+    return f"gitdata: gitdata's git hooks {what} here{which}: {cure}"
 
 
 def _in_place(path: str, version: str = VERSION) -> bool:
