@@ -15,6 +15,7 @@ from gitdata.commands.status import ahead_line, clean_text
 from gitdata.commands.terminal import print_json, print_lines, print_text
 from gitdata.data.compare import Difference, differences
 from gitdata.data.ignore import unshared
+from gitdata.data.outputs import left_outputs
 from gitdata.data.repository import Repository
 from gitdata.data.tracked import both_changed
 from gitdata.data.workspace import Seen, Workspace
@@ -63,12 +64,14 @@ def full_status(*, as_json: bool) -> tuple[bool, list[GitdataError]]:
     ahead, problems, left = _ahead(repo), _problems(space, rows), space.left_behind()
     outside = space.outside(space.staged() | space.written())
     dirty = bool(problems or outside or left or any(not row.clean for row in rows))
+    made = left_outputs(repo)
     if as_json:
         document = {
             "clean": not dirty,
             "unpushed_commits": ahead,
             "outputs": [_json(row) for row in rows],
             "without_pointer": left,
+            "left_outputs": [{"stage": stage, "message": text} for stage, text in sorted(made.items())],
             "problems": [
                 {"path": path, "message": e.message, "hint": e.hint or None} for path, e in (problems | outside).items()
             ],
@@ -76,6 +79,7 @@ def full_status(*, as_json: bool) -> tuple[bool, list[GitdataError]]:
         print_json(document)
     else:
         _show(rows, ahead, problems | outside, left)
+        print_lines(list(made.values()))
     if not dirty and all(row.seen.base and row.seen.base.oid == row.seen.git for row in rows):
         _leave_marks(space, rows)
     return dirty, list(problems.values())

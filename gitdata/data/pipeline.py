@@ -17,9 +17,10 @@ from pathlib import Path
 
 from gitdata.backends.git import Git
 from gitdata.backends.git_records import TreeEntry
+from gitdata.data.pointers import read_pointers
 from gitdata.data.tracked import Tracked, outs_of
-from gitdata.errors import GitdataError, InvalidInputError
-from gitdata.formats.dvc import Pointer, parse_pointer
+from gitdata.errors import InvalidInputError
+from gitdata.formats.dvc import parse_pointer
 from gitdata.formats.spec import is_other_spec, is_pointer, is_spec, load_pipeline, sources_of
 from gitdata.formats.spec_text import MAX_BYTES
 from gitdata.model import Stage
@@ -130,29 +131,24 @@ class PipelineTree:
 
     def _read_pointers(self) -> None:
         names = [path for path in self.entries if is_pointer(path)]
-        plain = [n for n in names if self.entries[n].mode in _FILES and n not in self.files.unmerged]
-        read: dict[str, Pointer] = {}
+        unmerged = [name for name in names if name in self.files.unmerged]
+        plain = [name for name in names if self.entries[name].mode in _FILES and name not in unmerged]
         texts = self.files.read(plain)
-        for name in plain:
-            try:
-                read[name] = parse_pointer(_there(texts, name), name)
-            except GitdataError as error:
-                self.broken[_stem(name)] = f"{error.message}; {error.hint}" if error.hint else error.message
-        for name in set(names) - set(plain):
-            why = "merge conflict" if name in self.files.unmerged else "a symlink; a pointer must be the file itself"
-            self.broken[_stem(name)] = f"{name}: {why}"
-        owners: dict[str, list[str]] = {}
-        for name, pointer in sorted(read.items()):
+        pointers = read_pointers(texts, unmerged)
+        for name in names:
+            if name in pointers.problems:
+                problem = pointers.problems[name].remark
+                self.broken |= dict.fromkeys(_claimed(name, texts.get(name, b"")), problem)
+            elif name not in pointers.found:
+                why = _UNREAD if name in plain else "a symlink; a pointer must be the file itself"
+                self.broken[_stem(name)] = f"{name}: {why}"
+        for name, pointer in pointers.found.items():
             for tracked in outs_of(name, pointer):
-                owners.setdefault(tracked.path, []).append(name)
                 self.outputs[tracked.path] = tracked
                 if pointer.generated:
                     self.generated[tracked.path] = {k: str(v) for k, v in pointer.meta["gitdata"].items()}
                 elif _stem(name) != tracked.path:
                     self._names.setdefault(_stem(name), tracked.path)
-        for path, several in owners.items():
-            if len(several) > 1:
-                self.broken[path] = f"{path} is an output of both {several[0]} and {several[1]}; remove one of the two"
         for path in self.broken:
             self.outputs.pop(path, None)
             self.generated.pop(path, None)
@@ -186,10 +182,12 @@ class PipelineTree:
         )
 
 
-def _there(texts: Mapping[str, bytes], name: str) -> bytes:
-    if name not in texts:
-        raise InvalidInputError(f"{name}: {_UNREAD}")
-    return texts[name]
+def _claimed(name: str, text: bytes) -> list[str]:
+    """What the data of a pointer that is a problem may be called."""
+    try:
+        return [tracked.path for tracked in outs_of(name, parse_pointer(text, name))] or [_stem(name)]
+    except InvalidInputError:
+        return [_stem(name)]
 
 
 def _stem(name: str) -> str:

@@ -62,7 +62,8 @@ def pre_commit(repo: Repository, index: Path | None, command: str, *, merging: b
             from gitdata.data.stagecheck import staged_problems
 
             problems, warnings = staged_problems(space)
-            verdict.lines += [*problems, *(f"warning: {text}" for text in warnings)]
+            named = {error.remark for error in space.problems.values()}
+            verdict.lines += [*problems, *(f"warning: {text}" for text in warnings if text not in named)]
             verdict.refused |= bool(problems)
         if left or verdict.refused or not _is_settled(space, survey, staged):
             space.unsettle()

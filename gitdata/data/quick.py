@@ -25,8 +25,8 @@ def nothing_moved() -> tuple[int, int | None] | None:
     root, folder = lines[0], lines[1] + "/gitdata"
     try:
         stamp = os.stat(f"{root}/{STAMP}").st_mtime_ns  # noqa: PTH116
-        if stamp > time.time_ns() or _read(f"{folder}/absent"):
-            return None
+        if stamp > time.time_ns() or _read(f"{folder}/absent") or os.path.exists(f"{folder}/outputs.json"):  # noqa: PTH110
+            return None  # the last: what `gitdata run` left here may be another commit's
         outputs = [os.fsdecode(name) for name in _read(f"{folder}/outputs").split(b"\0") if name]
         cache = os.fsdecode(_read(f"{folder}/{COMPLETE}"))
         rows = _read(f"{folder}/pointers")
