@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from gitdata.backends.git_records import hide_password
 from gitdata.backends.processes import Processes
 from gitdata.backends.variables import of_installer
 from gitdata.errors import InvalidInputError, MachineError, RemoteError
@@ -141,7 +142,7 @@ def _run(
     code, said = programs.run((*apart, *command), env, None, _SECONDS, cwd=cwd, umask=0o022, pass_fds=(lock,))
     if code == 0:
         return ""
-    said = said.strip()[-4000:]
+    said = hide_password(said.strip()[-4000:])  # an index may be named with its login
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     text = "; ".join(lines[-6:])[-1500:] or f"exit {code}"
     if programs.closed:

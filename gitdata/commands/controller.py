@@ -12,6 +12,7 @@ import argparse
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -27,6 +28,7 @@ from gitdata.controller.loop import Controller
 from gitdata.controller.serve import serve
 from gitdata.controller.site import Site
 from gitdata.errors import MachineError
+from gitdata.formats.mask import Mask, named_secrets, url_password
 from gitdata.formats.remoteurl import parse_remote_url
 from gitdata.stopping import Stop
 
@@ -53,16 +55,26 @@ def run(args: argparse.Namespace) -> int:
     remote = args.remote if "://" in args.remote else str(Path(place.path).resolve())
     store = open_store(remote, settings.remote)
     git, lock = open_clone(cache, origin)
+    tell = _masked(settings, origin, remote)
     where = {"kubeconfig": args.kubeconfig, "context": args.context, "config": args.config}
     with (
         lock,
-        open_executor(settings, remote, cache, origin=origin, say=say, **where) as executor,
+        open_executor(settings, remote, cache, origin=origin, say=tell, **where) as executor,
     ):
         site = Site(git=git, store=store, executor=executor, origin=origin)
-        controller = Controller(site, settings.controller, mailer=open_mailer(settings.mail), say=say)
-        say(f"watching {site.repository}, data in {site.owner[0]}")
+        controller = Controller(site, settings.controller, mailer=open_mailer(settings.mail), say=tell)
+        tell(f"watching {site.repository}, data in {site.owner[0]}")
         serve(controller, once=args.once, stop=stop_on_signals(), heartbeat=args.heartbeat)
     return 0
+
+
+def _masked(settings: Settings, *urls: str) -> Callable[[str], None]:
+    """The log, without any secret that this controller knows."""
+    values = [value for keys in settings.secrets.values() for value in keys.values()]
+    key = sendgrid_key(os.environ, Path(settings.mail.key_file) if settings.mail.key_file else None)
+    values += [*named_secrets((*os.environ.items(), *settings.remote.items())), *filter(None, [key])]
+    mask = Mask([*values, *(password for url in urls for password in url_password(url))])
+    return lambda text: say(mask.text(text))
 
 
 def _settings(args: argparse.Namespace) -> Settings:

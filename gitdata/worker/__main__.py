@@ -37,7 +37,7 @@ def main() -> int:
         with Container(job) if job.engine else Sandbox() as runner:
             _work(job, plan, store, runner)
     except GitdataError as error:
-        print(f"{error.message}; {error.hint}" if error.hint else error.message, file=sys.stderr)
+        print(job.mask().text(f"{error.message}; {error.hint}" if error.hint else error.message), file=sys.stderr)
         return 1
     except OSError as error:
         print(f"{error.strerror or error}: {error.filename or job.scratch}", file=sys.stderr)

@@ -64,6 +64,7 @@ class DatumRunner:
         self._began = began
         self._log, self._tries, self._started = Tail(), 0, 0  # of the datum in hand
         self._scratch = Path(job.scratch)
+        self._mask = job.mask()
         self._owner = None if job.uid is None else (job.uid, job.uid if job.gid is None else job.gid)
         mine = plan.datums if datums is None else datums
         self.stager = Stager(store, Path(job.objects), mine, self._owner, job.disk)
@@ -100,12 +101,14 @@ class DatumRunner:
         return self._told(DatumResult(datum.id, failure=judge(self._tries)))
 
     def _told(self, result: DatumResult) -> DatumResult:
+        failure = result.failure
         return replace(
             result,
+            failure=failure and replace(failure, message=self._mask.text(failure.message)),
             tries=max(1, self._tries),
             started=self._started,
             finished=_now(),
-            log=self._store_log(self._log.bytes()),
+            log=self._store_log(self._mask.bytes(self._log.bytes())),
             job=self._plan.job,
         )
 

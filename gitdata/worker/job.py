@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from gitdata.backends.objects import ObjectStore
 from gitdata.errors import InvalidInputError
 from gitdata.formats.keys import plan_key
+from gitdata.formats.mask import Mask, named_secrets, url_password
 from gitdata.formats.plans import parse_plan
 from gitdata.identity import sha256
 from gitdata.model import RunPlan
@@ -52,6 +53,11 @@ class WorkerJob:
 
     def dump(self) -> bytes:
         return json.dumps(asdict(self)).encode()
+
+    def mask(self) -> Mask:
+        """What takes out of a text all secrets that this job knows: the stage's, the store's."""
+        known = (*self.store_options, *self.environment)
+        return Mask([*(value for _, value in self.secrets), *named_secrets(known), *url_password(self.store)])
 
     @staticmethod
     def parse(data: bytes) -> WorkerJob:

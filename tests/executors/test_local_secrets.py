@@ -197,3 +197,11 @@ def test_a_home_and_settings_below_a_system_folder_are_covered(bench: Bench, mon
         assert "No such file" in said
     finally:
         shutil.rmtree(place)
+
+
+def test_a_secret_that_a_command_prints_is_masked_in_log_and_failure(bench: Bench, executor: LocalExecutor) -> None:
+    stage = bench.stage("echo it is $MINE; exit 3", secrets=(Secret("mine", "key", "MINE"),))
+    done = bench.run(executor, stage, {"a": b""})
+    assert done.log() == "it is ***\n"
+    assert done.only.failure is not None
+    assert done.only.failure.message.endswith("ended with 3: it is ***")
