@@ -171,7 +171,8 @@ def _report(message: str | Sequence[str], hint: str, code: int) -> int:
 
 
 def _explain(error: OSError) -> tuple[str, str, int]:
-    where = f"{error.filename}: " if error.filename else ""
+    name = error.filename2 or error.filename  # of a rename: the place, not what was half-written
+    where = f"{name}: " if name else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
             f"{where}the disk is full; nothing was lost",

@@ -27,6 +27,7 @@ from gitdata.data.tree import scan
 from gitdata.data.workspace import Workspace
 from gitdata.errors import ConflictError, InvalidInputError, MissingDataError, UsageError
 from gitdata.formats.dvcdir import check_relpath
+from gitdata.text import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,8 @@ def _check_complete(space: Workspace, path: str) -> None:
     for seen in space.survey([path]):
         if seen.state in ("absent", "stale", "conflict"):
             raise ConflictError(
-                f"{path}: the data here is not what its pointer says", hint=f"run `gitdata checkout {path}` first"
+                f"{path}: the data here is not what its pointer says",
+                hint=f"run `gitdata checkout {quoted(path)}` first",
             )
 
 

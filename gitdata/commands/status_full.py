@@ -6,7 +6,6 @@ and the hooks, can tell that nothing moved.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from gitdata.data.tracked import both_changed
 from gitdata.data.workspace import Seen, Workspace
 from gitdata.errors import BusyError, GitdataError
 from gitdata.model import Listing
+from gitdata.text import quoted
 
 _MARK = {"added": "new file", "modified": "modified", "deleted": "deleted"}
 _HELP = {
@@ -172,7 +172,7 @@ def _lines(row: Row) -> list[str]:
     elif seen.unstaged:
         lines.append(f"{pointer}: changed, not staged (git add)")
     if not row.shared:
-        lines.append(f"{path}: no .gitignore keeps it out of git (gitdata add {shlex.quote(path)})")
+        lines.append(f"{path}: no .gitignore keeps it out of git (gitdata add {quoted(path)})")
     if row.uncached:
         lines.append(f"{path}: {row.uncached} object{'s' * (row.uncached != 1)} not in the cache (gitdata checkout)")
     return lines

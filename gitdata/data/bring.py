@@ -27,6 +27,7 @@ from gitdata.data.workspace import Held, Workspace
 from gitdata.errors import ConflictError, GitdataError, InvalidInputError, MissingDataError
 from gitdata.formats.dvcdir import dump_dir
 from gitdata.model import Entry, Listing
+from gitdata.text import quoted
 
 Done: TypeAlias = Literal["same", "written", "kept", "removed", "missing", "unreadable", "relinked"]
 
@@ -117,7 +118,7 @@ def bring_part(
     if state in ("stale", "conflict"):
         raise ConflictError(
             f"{one.path}: the data here is not of the version that its pointer names",
-            hint=f"`gitdata checkout {one.path}` brings all of it up to date",
+            hint=f"`gitdata checkout {quoted(one.path)}` brings all of it up to date",
         )
     wanted = space.fetch_listing(one, one.out.oid) if one.out.is_dir else ()
     chosen = {entry.path: entry.oid for entry in wanted if f"{entry.path}/".startswith(f"{inside}/")}
@@ -199,7 +200,7 @@ def _problem(one: Tracked, error: GitdataError | OSError) -> Brought:
         error = GitdataError(f"{error.filename or one.path}: {error.strerror or error}")
     if one.imported and isinstance(error, MissingDataError):
         message = "imported from another repository; nobody pushed it to this one's data remote"
-        error = MissingDataError(message, hint=f"`dvc pull {one.pointer}`")
+        error = MissingDataError(message, hint=f"`dvc pull {quoted(one.pointer)}`")
     done: Done = "unreadable" if isinstance(error, InvalidInputError) else "missing"
     return Brought(one.path, done, error.message, error)
 
@@ -226,7 +227,7 @@ def ensure_cached(space: Workspace, item: Todo, offline: bool, progress: Progres
     ):
         lacking = {one.out.oid}
     if lacking and offline:
-        raise MissingDataError("its data is not in the cache", hint=f"`gitdata checkout {one.path}` fetches it")
+        raise MissingDataError("its data is not in the cache", hint=f"`gitdata checkout {quoted(one.path)}` fetches it")
     if lacking:
         pull_objects(space.repo.remote(one.remote or None), cache, lacking, progress)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from gitdata.errors import ConflictError, GitdataError, InvalidInputError
 from gitdata.formats.dvc import Pointer, output_path, parse_pointer
+from gitdata.text import quoted
 
 PATTERNS = ("*.dvc", "*dvc.lock")  # git's pathspecs of everything that names data
 
@@ -53,9 +54,10 @@ def read_pointers(texts: Mapping[str, bytes], unmerged: Collection[str] = ()) ->
 
 
 def merge_conflict(name: str) -> ConflictError:
+    word = quoted(name)
     return ConflictError(
         f"{name}: merge conflict",
-        hint=f"choose with `git checkout --ours {name}` or `--theirs`, then `git add {name}` and `gitdata checkout`",
+        hint=f"choose with `git checkout --ours {word}` or `--theirs`, then `git add {word}` and `gitdata checkout`",
     )
 
 

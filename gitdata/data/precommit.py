@@ -17,6 +17,7 @@ from gitdata.data.track import Added, add, stage
 from gitdata.data.tracked import Tracked, both_changed
 from gitdata.data.workspace import Seen, Workspace
 from gitdata.errors import InvalidInputError
+from gitdata.text import quoted
 
 # What git keeps in its folder while one of these is under way: then the index is not the user's alone.
 _UNDER_WAY = {
@@ -120,11 +121,15 @@ def _judge(space: Workspace, survey: list[Seen], mode: str, verdict: Verdict) ->
             verdict.lines.append(f"{path} was not looked at: {seen.problem.remark}")
         elif seen.unstaged and seen.state == "same":
             pointer = seen.tracked.pointer
-            verdict.lines.append(f"{pointer} is changed but not staged: `git add {pointer}` puts {path} into a commit")
+            verdict.lines.append(
+                f"{pointer} is changed but not staged: `git add {quoted(pointer)}` puts {path} into a commit"
+            )
         elif seen.state == "same" and seen.held:
             space.set_base(path, Base(seen.git, bool(seen.held.absent)))
         elif seen.state == "stale":
-            verdict.lines.append(f"{path} is older than its pointer: `gitdata checkout {path}` brings it up to date")
+            verdict.lines.append(
+                f"{path} is older than its pointer: `gitdata checkout {quoted(path)}` brings it up to date"
+            )
         elif seen.state == "conflict" or (seen.state == "changed" and not _ours(seen)):
             verdict.lines.append(f"{path} was changed here and in git: {both_changed(path)}")
             verdict.refused |= mode != "never"
@@ -139,9 +144,10 @@ def _ours(seen: Seen) -> bool:
 
 
 def _leave(changed: list[Seen], mode: str, under_way: str, verdict: Verdict) -> None:
-    paths = " ".join(seen.tracked.path for seen in changed)
+    paths = ", ".join(seen.tracked.path for seen in changed)
+    words = " ".join(quoted(seen.tracked.path) for seen in changed)
     why = f" during a {under_way}" if under_way else ""
-    verdict.lines.append(f"changed data is not in this commit{why}: {paths} (`gitdata add {paths}` adds it)")
+    verdict.lines.append(f"changed data is not in this commit{why}: {paths} (`gitdata add {words}` adds it)")
     verdict.refused |= mode == "check" and not under_way
 
 
@@ -180,7 +186,7 @@ def _warn_generated(space: Workspace, staged: dict[str, Tracked], under_way: str
         if one.generated and one.pointer in names:
             verdict.lines.append(
                 f"warning: {one.pointer} is a stage's output, which the controller writes: "
-                f"`git rm --cached {one.pointer}` takes it out of this commit"
+                f"`git rm --cached {quoted(one.pointer)}` takes it out of this commit"
             )
 
 

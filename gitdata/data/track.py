@@ -30,6 +30,7 @@ from gitdata.formats.dvc import dump_pointer, update_pointer
 from gitdata.formats.dvcdir import check_relpath, dir_oid, dump_dir
 from gitdata.formats.lfs import LFS_BYTES, refuse_lfs
 from gitdata.model import Entry, Listing, Output
+from gitdata.text import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def _check_git(space: Workspace, path: str) -> None:
     if held:
         first = held.split(b"\0")[0].decode(errors="replace")
         raise InvalidInputError(
-            f"{path} is kept by git already ({first})", hint=f"git rm -r --cached {path}, then add it again"
+            f"{path} is kept by git already ({first})", hint=f"git rm -r --cached {quoted(path)}, then add it again"
         )
     if git_ignores(space.git, path + ".dvc"):
         raise InvalidInputError(

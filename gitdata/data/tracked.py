@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gitdata.errors import InvalidInputError
 from gitdata.formats.dvc import Pointer, output_path
 from gitdata.model import Output
+from gitdata.text import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def outs_of(name: str, pointer: Pointer) -> Iterator[Tracked]:
 def require(tracked: Tracked | None, path: str) -> Tracked:
     """Raises InvalidInputError unless the path belongs to data that gitdata can move."""
     if tracked is None:
-        raise InvalidInputError(f"{path}: no data is tracked here", hint=f"`gitdata add {path}` tracks it")
+        raise InvalidInputError(f"{path}: no data is tracked here", hint=f"`gitdata add {quoted(path)}` tracks it")
     if not tracked.watched:
         raise unmoved(tracked)
     return tracked
@@ -65,11 +65,12 @@ def unmoved(tracked: Tracked) -> InvalidInputError:
             hint="move it with `dvc push` and `dvc pull`, or make it one of DVC 3: `dvc cache migrate --dvc-files`",
         )
     return InvalidInputError(
-        f"{tracked.path}: {tracked.pointer} names no data yet", hint=f"`dvc update {tracked.pointer}` brings an import"
+        f"{tracked.path}: {tracked.pointer} names no data yet",
+        hint=f"`dvc update {quoted(tracked.pointer)}` brings an import",
     )
 
 
 def both_changed(path: str) -> str:
     """The way out where data was changed here and in git; it destroys neither."""
-    name = shlex.quote(path)
-    return f"set yours aside (`mv {name} {shlex.quote(path + '.mine')}`), then `gitdata checkout {name}`"
+    name = quoted(path)
+    return f"set yours aside (`mv {name} {quoted(path + '.mine')}`), then `gitdata checkout {name}`"

@@ -21,6 +21,7 @@ from gitdata.data.statindex import StatIndex
 from gitdata.errors import InvalidInputError, MissingDataError
 from gitdata.formats.dvcdir import check_relpath
 from gitdata.model import Entry, Listing
+from gitdata.text import quoted
 
 Ignored: TypeAlias = Callable[[str, bool], bool]
 """(path relative to the repository, whether it is a folder) -> whether `.dvcignore` excludes it."""
@@ -109,7 +110,7 @@ def scan(root: Path, path: str, ignored: Ignored | None = None, *, allow_broken:
     if walk.broken and not allow_broken:
         name = min(walk.broken)
         hint = (
-            f"`gitdata checkout {path}` brings the file"
+            f"`gitdata checkout {quoted(path)}` brings the file"
             if into_cache(root / name)
             else "remove it or restore its target"
         )

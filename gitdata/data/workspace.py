@@ -30,6 +30,7 @@ from gitdata.data.tree import hash_path, hash_scan, into_cache, scan
 from gitdata.errors import GitdataError, InvalidInputError, MissingDataError
 from gitdata.formats.dvcdir import dir_oid, dump_dir, parse_dir
 from gitdata.model import Entry, Listing
+from gitdata.text import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,7 @@ class Workspace:
             else:
                 raise MissingDataError(
                     f"{path}: the list of its files is not in the cache, and some files are not here",
-                    hint=f"`gitdata checkout {path}` brings them",
+                    hint=f"`gitdata checkout {quoted(path)}` brings them",
                 )
         return self.listings[oid]
 

@@ -90,3 +90,13 @@ def test_two_names_never_overwrite_each_other(tmp_path: Path) -> None:
         assert {path.relative_to(tmp_path / "new").as_posix() for path in (tmp_path / "new").rglob("*")} == {
             "A", "A/x", "a", "a/X", "b"
         }  # fmt: skip
+
+
+def test_a_command_to_copy_is_quoted_for_the_shell(repo: Repo, gitdata: Program, tmp_path: Path) -> None:
+    gitdata("init", "--remote", tmp_path / "remote", "--no-hooks")
+    repo.write("my $data/1", "1")
+    repo.git("add", "-f", "my $data/1")
+    done = gitdata("add", "my $data", code=4)
+    [hint] = [line for line in done.stderr.splitlines() if line.startswith("hint: ")]
+    subprocess.run(["sh", "-c", hint.removeprefix("hint: ").partition(",")[0]], cwd=repo.path, check=True)
+    gitdata("add", "my $data")

@@ -236,6 +236,25 @@ def test_no_python_starts_when_nothing_moved(data: Repo, tmp_path: Path) -> None
     assert "gitdata is not installed here" in done.stderr  # it would have started, and git goes on without it
 
 
+@pytest.mark.parametrize("link", ["hardlink", "symlink"])
+def test_no_python_starts_when_no_link_moved(data: Repo, gitdata: Program, dvc: Program, link: str) -> None:
+    """Links to the cache settle as copies do, and an edit through one is noticed."""
+    dvc("config", "cache.type", link, cwd=data.path)
+    gitdata("checkout", "--relink", cwd=data.path)
+    assert (data.path / "images/a.jpg").is_symlink() == (link == "symlink")
+    data.commit("links")
+    settle(data)
+    env = without_gitdata(data)
+    data.write("README.md", "1")
+    assert "not installed" not in Program("git", cwd=data.path)("commit", "-qam", "1", env=env).stderr
+    time.sleep(0.02)
+    (data.path / "images/a.jpg").resolve().chmod(0o644)
+    (data.path / "images/a.jpg").write_text("A")
+    data.write("README.md", "2")
+    done = Program("git", cwd=data.path)("commit", "-qam", "2", env=env)
+    assert "gitdata is not installed here" in done.stderr
+
+
 @pytest.mark.parametrize("change", ["edit", "delete", "rename", "chmod", "in a new folder", "removed output"])
 def test_every_kind_of_change_is_noticed(data: Repo, change: str) -> None:
     settle(data)
