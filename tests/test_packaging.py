@@ -36,7 +36,11 @@ DATA_FILES = {
     "gitdata/_share/hooks/pre-commit",
     "gitdata/_share/hooks/pre-merge-commit",
     "gitdata/_share/hooks/pre-push",
+    "gitdata/_share/hooks/forward.sh",
+    "gitdata/_share/hooks/post-applypatch",
     "gitdata/_share/hooks/post-checkout",
+    "gitdata/_share/hooks/post-commit",
+    "gitdata/_share/hooks/post-index-change",
     "gitdata/_share/hooks/post-merge",
     "gitdata/_share/hooks/post-rewrite",
     "gitdata/_share/hooks/post-receive",
@@ -76,11 +80,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_package_and_exactly_these_data_files(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    inside = {name for name in names if ".dist-info/" not in name}
+    inside = {name for name in names if ".dist-info/" not in name and ".data/" not in name}
     sources = {str(path.relative_to(ROOT)) for path in ROOT.glob("gitdata/**/*.py")}
     assert {name for name in inside if name.endswith(".py")} == sources
     assert {name for name in inside if not name.endswith(".py")} == DATA_FILES
     assert any(name.endswith("licenses/LICENSE") for name in names)
+    beside = {name.partition(".data/data/")[2] for name in names if ".data/" in name}
+    assert beside == {"share/man/man1/git-data.1", "share/man/man1/gitdata.1"}
 
 
 def test_the_wheel_names_both_commands(wheel: Path) -> None:

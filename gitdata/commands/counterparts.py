@@ -88,7 +88,7 @@ PACHYDERM: Mapping[str, str] = {
 
 # Verbs of git that gitdata needs none of its own for: the hooks take the data along.
 GIT = (
-    "am", "apply", "archive", "bisect", "blame", "branch", "bundle", "cherry-pick", "clean", "clone",
+    "am", "apply", "archive", "bisect", "blame", "branch", "bundle", "cherry-pick", "clean",
     "describe", "difftool", "format-patch", "fsck", "gitk", "grep", "lfs", "maintenance", "merge", "mergetool",
     "notes", "range-diff", "rebase", "reflog", "reset", "restore", "revert", "shortlog", "show",
     "sparse-checkout", "stash", "submodule", "switch", "tag", "worktree",
