@@ -84,7 +84,7 @@ class Controller:
         self._sound_until = 0.0  # until then the clone is not looked through again
         self._moved: dict[str, str | None] = {}  # refs that this turn's own pushes moved
         self._begun: set[str] | None = None  # commits of jobs that ran before our first turn
-        self.delivery = Delivery(site, mailer, say=say, say_once=self._say_once, clock=clock)
+        self.delivery = Delivery(site, mailer, say=say, say_once=self._say_once, clock=lambda: self.clock())
         self.inbox = Inbox(site.git, site.origin, self._say_once)
         self.archive = Archive(site.git, site.origin, self._say_once)
         self._spent: set[str] = set()  # open requests that ask for nothing, as of this turn
