@@ -6,8 +6,10 @@ import os
 import select
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
 
@@ -59,3 +61,30 @@ class Stop(threading.Event):
 
     def clear(self) -> None:
         raise NotImplementedError("a process that was asked to end ends")
+
+
+def end_after(seconds: float, stop: Stop) -> None:
+    """SIGTERM and SIGINT set ``stop``, and end the process so many seconds later if it has not ended by then.
+
+    A handler of Python's waits until the main thread is back from a call, which a server that says nothing may keep:
+    here the kernel's own handler wakes a thread. For a process that may be killed at any moment; its programs that are
+    still at work get the signal too.
+    """
+    woken, waking = os.pipe()
+    os.set_blocking(waking, False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while os.read(woken, 1)[0] not in (signal.SIGTERM, signal.SIGINT):
+            pass
+        stop.set()
+        time.sleep(seconds)
+        for file in Path("/proc/self/task").glob("*/children"):
+            with suppress(OSError, ValueError):
+                for child in file.read_text().split():
+                    os.kill(int(child), signal.SIGTERM)
+        os._exit(0)
+
+    threading.Thread(target=watch, name="stop", daemon=True).start()

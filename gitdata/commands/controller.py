@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 from gitdata.backends.machine import cache_home
 from gitdata.backends.mail import SENDGRID_HOST, Mailer, SendGridMailer, sendgrid_key
@@ -27,10 +26,12 @@ from gitdata.controller.config import MailSettings, Settings, read_settings
 from gitdata.controller.loop import Controller
 from gitdata.controller.serve import serve
 from gitdata.controller.site import Site
-from gitdata.errors import MachineError
+from gitdata.errors import GitdataError, MachineError
 from gitdata.formats.mask import Mask, named_secrets, url_password
 from gitdata.formats.remoteurl import parse_remote_url
-from gitdata.stopping import Stop
+from gitdata.stopping import Stop, end_after
+
+_SECONDS_TO_END = 7.0  # who asks for the end of a controller often kills it after ten
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +49,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    stop = Stop()
+    end_after(_SECONDS_TO_END, stop)
+    try:
+        _run(args, stop)
+    except (GitdataError, OSError):
+        if not stop.is_set():  # else what was under way was ended by the same signal, which is no fault
+            raise
+    return 0
+
+
+def _run(args: argparse.Namespace, stop: Stop) -> None:
     settings = _settings(args)
     cache = cache_home()
     origin = origin_of(args.repo)
@@ -64,8 +76,11 @@ def run(args: argparse.Namespace) -> int:
         site = Site(git=git, store=store, executor=executor, origin=origin)
         controller = Controller(site, settings.controller, mailer=open_mailer(settings.mail), say=tell)
         tell(f"watching {site.repository}, data in {site.owner[0]}")
-        serve(controller, once=args.once, stop=stop_on_signals(), heartbeat=args.heartbeat)
-    return 0
+        try:
+            serve(controller, once=args.once, stop=stop, heartbeat=args.heartbeat)
+        finally:
+            with suppress(GitdataError):
+                controller.driver.leave()
 
 
 def _masked(settings: Settings, *urls: str) -> Callable[[str], None]:
@@ -105,15 +120,3 @@ def open_mailer(settings: MailSettings) -> Mailer | None:
 def say(text: str) -> None:
     """An entry of the controller's log."""
     print_entry(time.strftime("%H:%M:%S"), text)
-
-
-def stop_on_signals() -> Stop:
-    """An event that the first SIGTERM or SIGINT sets."""
-    stop = Stop()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    return stop

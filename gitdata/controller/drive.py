@@ -14,15 +14,20 @@ from gitdata.bounded import Bounded
 from gitdata.controller.attempts import LONGEST_BACKOFF_MS
 from gitdata.controller.collect import collect, give_up
 from gitdata.controller.facts import Facts, Survey, Wish
+from gitdata.controller.jobs import list_jobs
 from gitdata.controller.launch import launch, withdraw
 from gitdata.controller.live import Live
 from gitdata.controller.plan import StagePlan
 from gitdata.controller.site import Site
 from gitdata.errors import InvalidInputError
+from gitdata.formats.keys import live_key
 from gitdata.identity import run_of_job
 from gitdata.model import JobStatus
 
 _MOST_RUNS = 100_000
+_LOOKED_THROUGH = 200  # jobs, the newest, for those whose process died
+_SILENT_MS = 120_000  # a job that runs is shown every few seconds
+_ENDED = "the controller that ran it ended"
 _MOST_STEPS = 100  # of one turn: the other branches and a request to stop come next
 
 
@@ -133,6 +138,30 @@ class Driver:
         if done:
             self._finished[plan.job] = survey.wish.commit
         return done
+
+    def leave(self) -> None:
+        """Record that jobs which end with this process are not running any more. That is no failed attempt."""
+        if self.site.executor.name == "local":
+            for job, status in self.site.executor.jobs().items():
+                if status.state in ("pending", "running"):
+                    withdraw(self.site, job, self._runs.get(job, ""), now=self.clock(), why=_ENDED)
+
+    def settle_lost(self, wanted: set[str]) -> None:
+        """The same of jobs that another process had, and that nobody starts again. wanted: those that somebody does.
+
+        Of one that may have run elsewhere nothing is known but when somebody last showed how far it was.
+        """
+        site, known = self.site, self.site.executor.jobs().keys() | wanted
+        lost = site.executor.lost()
+        for row in list_jobs(site.store, site.zone, (), _LOOKED_THROUGH):
+            ours = any(record.executor == site.executor.name for record in row.records.values())
+            if row.state != "running" or row.id in known or not ours:
+                continue
+            shown = site.store.head(live_key(site.zone, row.id))
+            seen = max(row.started, int(shown.modified * 1000) if shown else 0)
+            if row.id in lost or self.clock() - seen > _SILENT_MS:
+                withdraw(site, row.id, row.run_key, now=self.clock(), why=_ENDED)
+                site.store.delete(live_key(site.zone, row.id))
 
     def withdraw(self, job: str) -> None:
         """Record that no commit wants a job that is to be cancelled and forgotten. That is no failed attempt."""

@@ -66,7 +66,7 @@ def launch(site: Site, survey: Survey, plan: StagePlan, *, now: int) -> None:
     )
 
 
-def withdraw(site: Site, job: str, run_key: str, *, now: int) -> None:
+def withdraw(site: Site, job: str, run_key: str, *, now: int, why: str = "no commit wants it") -> None:
     """Record that a job that has no end yet is cancelled: its run has not failed, and starts anew when it is wanted.
 
     run_key: "" if it must be looked for.
@@ -76,7 +76,7 @@ def withdraw(site: Site, job: str, run_key: str, *, now: int) -> None:
     mine = {name: found for name, found in records.items() if found.job == job}
     last = standing(mine)[1] if mine else None
     if last is not None and last.kind == "started":
-        told = replace(last, kind="cancelled", message="no commit wants it", plan="", executor="")
+        told = replace(last, kind="cancelled", message=why, plan="", executor="")
         write_record(site, replace(told, time=max(now, last.time)))
 
 

@@ -37,6 +37,7 @@ _ALIVE = ("pending", "running")
 _REFUSALS = 5  # in a row, until a push that is refused is a problem and no race
 _LONGEST_PAUSE = 60.0  # seconds
 _SOUND_SECONDS = 600.0
+_SETTLE_SECONDS = 300.0
 
 
 def now_ms() -> int:
@@ -81,6 +82,7 @@ class Controller:
         self.remote = Remote()
         self.branches: dict[str, Progress] = {}
         self.problems: dict[str, Exception] = {}  # branch -> what keeps it from its end, as of the last turn
+        self._settle_after = 0.0  # until then no job of others is looked for that has died
         self._sound_until = 0.0  # until then the clone is not looked through again
         self._moved: dict[str, str | None] = {}  # refs that this turn's own pushes moved
         self._begun: set[str] | None = None  # commits of jobs that ran before our first turn
@@ -148,6 +150,9 @@ class Controller:
             self.inbox.name_unwatched(tips, self.remote.refs)
             spent = [request for id, request in self.inbox.open.items() if id in self._spent]
             self._old |= self.inbox.remove(spent, "to end what does not run")
+            if time.monotonic() >= self._settle_after:
+                self._settle_after = time.monotonic() + _SETTLE_SECONDS
+                self.driver.settle_lost(wanted)
         self._begun = set()
         if late is not None:
             raise late

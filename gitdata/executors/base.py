@@ -101,6 +101,9 @@ class Executor(Protocol):
     def jobs(self) -> dict[str, JobStatus]:
         """All jobs that are known and not forgotten."""
 
+    def lost(self) -> set[str]:
+        """Jobs that a process of this machine had, which died and took them along."""
+
     def commit(self, name: str) -> str:
         """For which commit a job was started that another controller may have started; "" for any other."""
 

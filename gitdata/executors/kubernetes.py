@@ -173,6 +173,9 @@ class KubernetesExecutor:
         found = {name: self._look.status(name, job) for name, job in self._look.jobs().items()}
         return {**found, **self._images.all_waiting(), **self._look.ended}
 
+    def lost(self) -> set[str]:
+        return set()  # Jobs outlive who started them
+
     def commit(self, name: str) -> str:
         return self._note(name, COMMIT)
 

@@ -80,7 +80,7 @@ class LocalExecutor:
         self._references = References(moment)
         self._jobs: dict[str, LocalJob] = {}
         self._lock = threading.Lock()
-        sweep(cache_home)
+        self._lost = sweep(cache_home)
 
     def environment(self, git: Git, commit: str, stage: Stage, known: str = "", asked: str = "") -> Environment:
         image = stage.transform.image
@@ -129,6 +129,9 @@ class LocalExecutor:
     def jobs(self) -> dict[str, JobStatus]:
         with self._lock:
             return {name: job.status for name, job in self._jobs.items()}
+
+    def lost(self) -> set[str]:
+        return self._lost - self._jobs.keys()
 
     def commit(self, name: str) -> str:
         return ""  # nobody else starts jobs of this process

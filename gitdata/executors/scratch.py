@@ -41,14 +41,20 @@ class Scratch:
             os.close(self._lock)
 
 
-def sweep(cache_home: Path) -> None:
-    """Remove the folders of jobs whose process is gone, and first the containers that may still write to them."""
+def sweep(cache_home: Path) -> set[str]:
+    """Remove the folders of jobs whose process is gone, and first the containers that may still write to them.
+
+    The names of these jobs.
+    """
+    names = set()
     for folder in cache_home.glob("jobs/[!.]*"):
         lock = _try_lock(folder)
         if lock is not None:
             if _without_containers(folder):
                 remove_tree(folder)
             os.close(lock)
+            names.add(folder.name.rpartition("-")[0])
+    return names
 
 
 def _without_containers(folder: Path) -> bool:

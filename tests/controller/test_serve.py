@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from gitdata.controller.clone import open_clone
+from gitdata.controller.jobs import list_jobs
 from gitdata.controller.loop import Controller
 from gitdata.controller.serve import WakeFile, serve
 from gitdata.controller.site import Site
@@ -137,3 +144,80 @@ def test_an_executor_that_cannot_be_asked_is_waited_for(home: Path, tmp_path: Pa
         stop.set()
         thread.join()
     assert failed == []
+
+
+@contextmanager
+def silence() -> Iterator[str]:
+    """host:port of a server that takes every connection and then says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("what", ["git", "data"])
+def test_a_controller_whose_server_says_nothing_ends_when_it_is_told_to(home: Path, tmp_path: Path, what: str) -> None:
+    lab = Lab.create(tmp_path)
+    lab.work.write("in/a", "one")
+    lab.stage("upper", "true")
+    lab.push("stage")
+    with silence() as address:
+        origin = f"http://{address}/x.git" if what == "git" else str(lab.origin.path)
+        config = tmp_path / "c.toml"
+        config.write_text(f'[remote]\nendpointurl = "http://{address}"\naccess_key_id = "k"\nsecret_access_key = "s"\n')
+        data = [str(tmp_path / "data")] if what == "git" else ["s3://bucket/x", "--config", str(config)]
+        command = [sys.executable, "-m", "gitdata", "controller", "--repo", origin, "--remote", *data]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        assert "watching" in process.stderr.readline()
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        said = process.stderr.read()
+        process.stderr.close()
+        assert process.wait(30) == 0
+    assert "Traceback" not in said
+    assert "cannot" not in said
+    end = time.monotonic() + 60
+    while what == "git" and running(origin):  # git ends its own helper
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_controller_that_is_told_to_stop_while_it_begins_says_nothing(home: Path, tmp_path: Path) -> None:
+    lab = Lab.create(tmp_path)
+    command = [sys.executable, "-m", "gitdata", "controller", "--repo", str(lab.origin.path), "--remote", "data"]
+    for delay in (0.05, 0.2, 0.4, 0.6, 0.8):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT if delay == 0.6 else signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode in (0, -signal.SIGTERM, 130), (delay, said)
+        assert "Traceback" not in said
+        assert "cannot" not in said
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_jobs_of_a_controller_that_ended_are_not_running_for_ever(home: Path, tmp_path: Path, end: int) -> None:
+    lab = Lab.create(tmp_path)
+    lab.work.write("in/a", "one")
+    lab.stage("slow", "sleep 317")
+    lab.push("stage")
+    command = [sys.executable, "-m", "gitdata", "controller", "--repo", str(lab.origin.path)]
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache-home")}
+    process = subprocess.Popen(
+        [*command, "--remote", str(tmp_path / "data")], stderr=subprocess.PIPE, text=True, env=env
+    )
+    assert process.stderr is not None
+    while "start slow" not in process.stderr.readline():
+        pass
+    while not running("317"):
+        time.sleep(0.05)
+    process.send_signal(end)
+    process.communicate()
+    lab.stage("slow", "true")
+    lab.push("not so slow")
+    done = subprocess.run([*command, "--remote", str(tmp_path / "data"), "--once"], env=env, check=False)
+    assert done.returncode == 0
+    rows = list_jobs(lab.store, "main", (), 10)
+    assert sorted((row.state, row.message) for row in rows) == [
+        ("cancelled", "the controller that ran it ended"),
+        ("success", ""),
+    ]

@@ -109,6 +109,9 @@ class MemoryExecutor:
             running.looks = max(0, running.looks - 1)
         return {name: self._seen(running) for name, running in list(self._jobs.items())}
 
+    def lost(self) -> set[str]:
+        return set()
+
     def commit(self, name: str) -> str:
         return ""
 

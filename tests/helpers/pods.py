@@ -223,6 +223,9 @@ class PodExecutor:
     def commit(self, name: str) -> str:
         return ""
 
+    def lost(self) -> set[str]:
+        return set()
+
     def is_foreign(self, name: str) -> bool:
         return False
 
