@@ -61,8 +61,8 @@ class JobRow:
 
     @property
     def progress(self) -> str:
-        done = self.counts.processed + self.counts.failed
-        return f"{done} + {self.counts.skipped} / {self.counts.total}"
+        """Datums that were done well, and that were reused, of all: one that failed is neither."""
+        return f"{self.counts.processed} + {self.counts.skipped} / {self.counts.total}"
 
 
 def list_jobs(

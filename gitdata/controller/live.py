@@ -61,7 +61,7 @@ class Live:
                 "message": status.message,
                 "total": len(plan.datums),
                 "skipped": len(plan.reused or ()),
-                "processed": progress.processed,
+                "processed": max(0, progress.processed - progress.failed),
                 "failed": progress.failed,
                 "bytes": {"down": progress.bytes_down, "up": progress.bytes_up},
                 "time": self._clock(),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gitdata.backends.git import Git
+from gitdata.controller.jobs import list_jobs
 from gitdata.controller.notes import NOTES_REF
 from gitdata.controller.notify import OUTBOX_REF, read_outbox
 from gitdata.controller.requests import push_request
@@ -192,3 +193,12 @@ def test_a_ref_that_the_server_cannot_give_is_named_and_all_others_are_served(la
         origin.run("update-ref", "-d", ref)
     lab.settle(settings)
     assert lab.output("was-sound").source == source
+
+
+def test_a_datum_that_failed_is_counted_neither_as_done_nor_as_reused(lab: Lab) -> None:
+    lab.work.write("in/b", "two")
+    lab.stage("copy", f"test ! -e /pfs/in/b; {COPY}", datum_tries=1)
+    lab.push("one fails")
+    lab.settle()
+    [row] = list_jobs(lab.store, "main", (), 10)
+    assert (row.progress, row.counts.failed) == ("1 + 0 / 2", 1)
