@@ -19,14 +19,14 @@ from gitdata.data.hashing import Digest
 from gitdata.data.scratch import is_scratch
 from gitdata.data.statindex import StatIndex
 from gitdata.errors import InvalidInputError, MissingDataError
-from gitdata.formats.dvcdir import check_relpath
+from gitdata.formats.dvcdir import DVCIGNORE, LEFT_OUT, check_relpath
 from gitdata.model import Entry, Listing
 from gitdata.text import quoted
 
+CameWith: TypeAlias = Callable[[str], bool]
 Ignored: TypeAlias = Callable[[str, bool], bool]
 """(path relative to the repository, whether it is a folder) -> whether `.dvcignore` excludes it."""
 
-_OURS = frozenset({".git", ".hg", ".dvc"})
 MAX_DEPTH = 100
 
 
@@ -44,8 +44,13 @@ class Scan:
     broken: list[str] = field(default_factory=list)
 
 
-def hash_path(index: StatIndex, path: str, ignored: Ignored | None = None) -> Listing | Entry:
-    """The files of the data folder ``path`` (relative to the index's root), or the one file that it is."""
+def hash_path(
+    index: StatIndex, path: str, ignored: Ignored | None = None, held: CameWith | None = None
+) -> Listing | Entry:
+    """The files of the data folder ``path`` (relative to the index's root), or the one file that it is.
+
+    held: whether a ``.dvcignore`` at a path inside came with the data, as stages could once write it.
+    """
     try:
         found = (index.root / path).stat()
     except FileNotFoundError as error:
@@ -53,16 +58,16 @@ def hash_path(index: StatIndex, path: str, ignored: Ignored | None = None) -> Li
     except OSError as error:
         raise unreadable(path, error) from error
     if stat.S_ISDIR(found.st_mode):
-        return hash_folder(index, path, ignored)
+        return hash_folder(index, path, ignored, held)
     if not stat.S_ISREG(found.st_mode):
         raise InvalidInputError(f"{path}: neither a file nor a folder (a pipe, socket or device)", hint="remove it")
     digest = _hash_all(index, path, [path])[path]
     return Entry(path.rpartition("/")[2], digest.md5, digest.size, bool(found.st_mode & 0o100), digest.sha256)
 
 
-def hash_folder(index: StatIndex, path: str, ignored: Ignored | None = None) -> Listing:
+def hash_folder(index: StatIndex, path: str, ignored: Ignored | None = None, held: CameWith | None = None) -> Listing:
     """All files of a folder, ordered, with sizes and sha256."""
-    return hash_scan(index, path, scan(index.root, path, ignored))
+    return hash_scan(index, path, scan(index.root, path, ignored, held=held))
 
 
 def hash_scan(index: StatIndex, path: str, walk: Scan) -> Listing:
@@ -93,9 +98,11 @@ def _path(entry: Entry) -> str:
     return entry.path
 
 
-def scan(root: Path, path: str, ignored: Ignored | None = None, *, allow_broken: bool = False) -> Scan:
+def scan(
+    root: Path, path: str, ignored: Ignored | None = None, *, allow_broken: bool = False, held: CameWith | None = None
+) -> Scan:
     """Walk over the data folder ``path``. Raises InvalidInputError for what cannot be versioned; with ``allow_broken``
-    not for symlinks to nothing.
+    not for symlinks to nothing. held: as of ``hash_path``.
     """
     walk = Scan()
     folders = [path]
@@ -118,6 +125,8 @@ def scan(root: Path, path: str, ignored: Ignored | None = None, *, allow_broken:
     skip = len(path) + 1
     for name, _ in walk.files:
         check_relpath(name[skip:], path)
+        if name.endswith(f"/{DVCIGNORE}") and not (held and held(name[skip:])):
+            raise InvalidInputError(f"{name}: DVC refuses a .dvcignore inside data", hint="move it to the folder above")
     return walk
 
 
@@ -139,7 +148,7 @@ def _scan_one(root: Path, folder: str, walk: Scan, folders: list[str], ignored: 
     with os.scandir(f"{root}/{folder}") as entries:
         for entry in entries:
             name = f"{folder}/{entry.name}"
-            if entry.name in _OURS:
+            if entry.name in LEFT_OUT:
                 if entry.name == ".dvc":
                     raise InvalidInputError(
                         f"{folder}: holds a DVC repository of its own, which DVC leaves out of the data",
@@ -170,6 +179,4 @@ def _scan_file(entry: os.DirEntry[str], name: str, walk: Scan) -> None:
         return
     if not stat.S_ISREG(found.st_mode):
         raise InvalidInputError(f"{name}: neither a file nor a folder (a pipe, socket or device)", hint="remove it")
-    if entry.name == ".dvcignore":
-        raise InvalidInputError(f"{name}: DVC refuses a .dvcignore inside data", hint="move it to the folder above")
     walk.files.append((name, found))

@@ -151,7 +151,8 @@ class Workspace:
         InvalidInputError for what cannot be read, MissingDataError where the base's listing is not in the cache.
         """
         try:
-            found = hash_path(self.stats, path, data_ignores(self.git, self.repo.root, path))
+            ignores = data_ignores(self.git, self.repo.root, path)
+            found = hash_path(self.stats, path, ignores, lambda inside: self._came_with(path, inside))
         except (MissingDataError, NotADirectoryError):
             return None
         if isinstance(found, Entry):
@@ -160,6 +161,13 @@ class Workspace:
         if base is not None and base.partial and base.oid.endswith(".dir"):
             return self.overlay(path, held, base.oid)
         return held
+
+    def _came_with(self, path: str, inside: str) -> bool:
+        """Whether a file was in the data that the workspace was last made from."""
+        base = self.base.get(path)
+        if base is None or not base.oid.endswith(".dir") or not self.repo.cache.has(base.oid):
+            return False
+        return any(entry.path == inside for entry in self.repo.cache.listing(base.oid))
 
     def look_past_links(self, path: str, *, any_link: bool) -> Held | None:
         """As ``look``, but for symlinks into a cache that lead to nothing, with ``any_link`` wherever they lead.

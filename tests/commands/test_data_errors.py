@@ -113,3 +113,22 @@ def test_a_locked_repository_is_said(data: Repo, gitdata: Program) -> None:
     with (data.path / ".dvc/tmp/lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert "process" in line(gitdata("add", "images", code=8))
+
+
+def test_a_dvcignore_that_came_with_the_data_is_looked_at_as_a_file(
+    shared: Repo, gitdata: Program, tmp_path: Path
+) -> None:
+    body = f'[{{"md5": "{hashlib.md5(b"x").hexdigest()}", "relpath": ".dvcignore"}}]'.encode()
+    oid = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    for name, data in ((hashlib.md5(b"x").hexdigest(), b"x"), (f"{oid}.dir", body)):
+        place = tmp_path / "store/files/md5" / name[:2] / name[2:]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+    shared.write("old.dvc", f"outs:\n- md5: {oid}.dir\n  size: 1\n  nfiles: 1\n  hash: md5\n  path: old\n")
+    shared.write(".gitignore", "/images\n/old\n")
+    shared.commit("what a stage once wrote")
+    gitdata("checkout")
+    gitdata("status", "--exit-code")
+    assert [one["state"] for one in gitdata.json("status")["outputs"]] == ["same", "same"]
+    shared.write("images/.dvcignore", "x")
+    assert "DVC refuses a .dvcignore" in gitdata("add", "images", code=4).stderr
