@@ -33,6 +33,7 @@ from gitdata.text import reason
 Object: TypeAlias = dict[str, Any]
 
 _RBAC, _REVIEWS = "/apis/rbac.authorization.k8s.io/v1", "/apis/authorization.k8s.io/v1"
+_ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 _ROOTS = {  # of kinds that are not in the core
     "jobs": "/apis/batch/v1",
     "deployments": "/apis/apps/v1",
@@ -41,11 +42,14 @@ _ROOTS = {  # of kinds that are not in the core
     "rolebindings": _RBAC,
     "clusterroles": _RBAC,
     "clusterrolebindings": _RBAC,
+    "validatingadmissionpolicies": _ADMISSION,
+    "validatingadmissionpolicybindings": _ADMISSION,
     "selfsubjectaccessreviews": _REVIEWS,
     "subjectaccessreviews": _REVIEWS,
 }
 _CLUSTER_WIDE = frozenset({"nodes", "namespaces", "clusterroles", "clusterrolebindings"})
 _CLUSTER_WIDE |= {"selfsubjectaccessreviews", "subjectaccessreviews"}
+_CLUSTER_WIDE |= {"validatingadmissionpolicies", "validatingadmissionpolicybindings"}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _PAGE = 500
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 30.0

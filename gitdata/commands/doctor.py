@@ -68,6 +68,7 @@ def _cluster(args: argparse.Namespace) -> list[Check]:
         ("rights", patient.rights, True),
         ("secrets", patient.secrets, True),
         ("network rules", patient.network, False),
+        ("builds", patient.builds, False),
         ("nodes", patient.nodes, False),
         ("worker image", patient.worker_image, False),
         ("controller", patient.controller, False),

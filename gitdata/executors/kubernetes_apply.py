@@ -31,7 +31,10 @@ _REFUSED_SECONDS = 5.0  # the word may be about a pod of before
 _PATIENCE = KubernetesSettings(stuck_seconds=45.0, unschedulable_seconds=120.0)
 # In the order in which they go: first what makes others, last what holds them.
 _NAMESPACED = ("Deployment", "ConfigMap", "Secret", "NetworkPolicy", "RoleBinding", "Role", "ServiceAccount")
-_CLUSTER_WIDE = ("ClusterRoleBinding", "ClusterRole")
+_CLUSTER_WIDE = (
+    *("ClusterRoleBinding", "ClusterRole"),
+    *("ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy"),
+)
 
 
 def title(o: Object) -> str:

@@ -30,7 +30,8 @@ PULL = "gitdata-registry-pull"  # beside the login that pushes, for what a Docke
 
 _NEEDS = {STORE: (SYSTEM, JOBS, BUILDS), GIT: (SYSTEM,), MAIL: (SYSTEM,), REGISTRY: (SYSTEM, JOBS, BUILDS)}
 _ORDER = (
-    *("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "NetworkPolicy"),
+    *("Namespace", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ServiceAccount"),
+    *("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "NetworkPolicy"),
     *("Secret", "ConfigMap", "Deployment"),
 )
 _MACHINE = (

@@ -102,6 +102,17 @@ class Patient:
             self._get("NetworkPolicy", name, self.places.jobs)
         return "the rules are there; whether the cluster's network plugin enforces them cannot be seen from here"
 
+    def builds(self) -> str:
+        """Whether the controller's token is kept from the nodes where builds may be more than stages may."""
+        space = self.places.builds
+        try:
+            self.kube.get("namespaces", space)
+        except NotFoundError:
+            return "no builds on the cluster"
+        for kind in ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"):
+            self._get(kind, space)
+        return f"{space} admits builds alone; their Dockerfiles are root in a user namespace, without a seccomp filter"
+
     def controller(self) -> str:
         found = self._deployment()
         if not found:

@@ -37,13 +37,14 @@ pytestmark = pytest.mark.cluster
 Object = dict[str, Any]
 DIGEST = "sha256:" + "1" * 64
 ROOTS = {"Deployment": "/apis/apps/v1", "NetworkPolicy": "/apis/networking.k8s.io/v1"}
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
-PLURALS = {"NetworkPolicy": "networkpolicies"}
+PLURALS = {"NetworkPolicy": "networkpolicies", "ValidatingAdmissionPolicy": "validatingadmissionpolicies"}
 
 
 def path_of(o: Object) -> str:
     kind, meta = o["kind"], o["metadata"]
-    root = ROOTS.get(kind, RBAC if "Role" in kind else "/api/v1")
+    root = ROOTS.get(kind, RBAC if "Role" in kind else ADMISSION if "Admission" in kind else "/api/v1")
     space = f"/namespaces/{meta['namespace']}" if "namespace" in meta else ""
     return f"{root}{space}/{PLURALS.get(kind, kind.lower() + 's')}/{meta['name']}"
 
@@ -489,3 +490,92 @@ def test_a_controller_with_these_rights_and_this_configuration_starts_jobs(
     said = site.undeploy("--yes", "--keep-namespaces")
     ended = said.index(f"job {site.name}-jobs/{job['metadata']['name']} deleted")  # undeploy knows it as its own
     assert ended < said.index("deployment "), "who is interrupted in between must still know whose jobs they are"
+
+
+def _build(deployed: Site) -> Object:
+    settings = BuildSettings(
+        image=f"registry.example/b@{DIGEST}",
+        namespace=f"{deployed.name}-builds",
+        push_secret="gitdata-registry",
+        pull_secret="gitdata-registry",
+    )
+    images = ImageSettings(args={"HTTPS_PROXY": "http://proxy.example:3128"}, options=("--squash",))
+    return build_job("registry.example/team/count:1", "1" * 64, "images/count", settings, SETTINGS, images)
+
+
+def _hostile(build: Object, key: str, change: Callable[[Object, Object, Object, Object], object]) -> Object:
+    """A build with something else in it. change: gets the pod's spec and its three containers."""
+    made: Object = json.loads(json.dumps(build))
+    made["metadata"]["name"] = f"build-{key}-{uuid4().hex[:8]}"
+    pod = made["spec"]["template"]["spec"]
+    change(pod, *pod["initContainers"], *pod["containers"])
+    return made
+
+
+NODE = {"name": "node", "hostPath": {"path": "/"}}
+ALIEN = {"name": "alien", "image": f"registry.example/b@{DIGEST}", "command": ["sh"]}
+HOSTILE: dict[str, Callable[[Object, Object, Object, Object], object]] = {
+    "path": lambda pod, *_: pod["volumes"].append(NODE),
+    "network": lambda pod, *_: pod.update(hostNetwork=True),
+    "pid": lambda pod, *_: pod.update(hostPID=True),
+    "ipc": lambda pod, *_: pod.update(hostIPC=True),
+    "shared": lambda pod, *_: pod.update(shareProcessNamespace=True),
+    "token": lambda pod, *_: pod.update(automountServiceAccountToken=True),
+    "silent": lambda pod, *_: pod.pop("automountServiceAccountToken"),
+    "projected": lambda pod, *_: pod["volumes"].append({"name": "t", "projected": {"sources": []}}),
+    "csi": lambda pod, *_: pod["volumes"].append({"name": "t", "csi": {"driver": "x.example"}}),
+    "alien": lambda pod, *_: pod["containers"].append(ALIEN),
+    "before": lambda pod, *_: pod["initContainers"].insert(0, ALIEN),
+    "privileged": lambda _, f, b, p: b["securityContext"].update(privileged=True, allowPrivilegeEscalation=True),
+    "capability": lambda _, f, b, p: b["securityContext"]["capabilities"].update(add=["SYS_ADMIN"]),
+    "kept": lambda _, f, b, p: b["securityContext"]["capabilities"].update(drop=["NET_RAW"]),
+    "escalation": lambda _, f, b, p: p["securityContext"].pop("allowPrivilegeEscalation"),
+    "written": lambda _, f, b, p: p["securityContext"].update(readOnlyRootFilesystem=False),
+    "tag": lambda _, f, b, p: b.update(image="registry.example/other:latest"),
+    "other": lambda _, f, b, p: b.update(image=f"registry.example/other@{DIGEST}"),
+    "shell": lambda _, f, b, p: b.update(command=["sh", "-c", "id", "x", "y"]),
+    "args": lambda _, f, b, p: b.update(args=["--help"]),
+    "run": lambda _, f, b, p: b["command"].__setitem__(3, "run"),
+    "module": lambda _, f, b, p: f.update(command=["python3", "-c", "1"]),
+    "keys": lambda _, f, b, p: b["env"].append(
+        {"name": "K", "valueFrom": {"secretKeyRef": {"name": "gitdata-store", "key": "AWS_ACCESS_KEY_ID"}}}
+    ),
+    "all-keys": lambda _, f, b, p: b.update(envFrom=[{"secretRef": {"name": "gitdata-store"}}]),
+    "login": lambda _, f, b, p: b["volumeMounts"].append({"name": "login-push", "mountPath": "/l"}),
+    "hook": lambda _, f, b, p: p.update(lifecycle={"postStart": {"exec": {"command": ["sh"]}}}),
+    "root": lambda _, f, b, p: f["securityContext"].update(runAsNonRoot=False),
+    "seccomp": lambda _, f, b, p: f["securityContext"].update(seccompProfile={"type": "Unconfined"}),
+}
+
+
+def test_the_namespace_of_builds_admits_a_build_and_nothing_else_from_the_controller(deployed: Site) -> None:
+    """As its own service account, whose token a stranger may have."""
+    controller, builds = deployed.controller(), f"{deployed.name}-builds"
+    path, good = f"/apis/batch/v1/namespaces/{builds}/jobs", _build(deployed)
+
+    def refused(key: str) -> bool:
+        said = refusal(lambda: controller.create(path, _hostile(good, key, HOSTILE[key])))
+        return said is not None and "ValidatingAdmissionPolicy" in str(said)
+
+    eventually("the policy is in force", lambda: refused("path"))  # the server learns of it a moment later
+    assert [key for key in HOSTILE if not refused(key)] == []
+    controller.create(path, good)
+
+
+def test_nor_does_it_admit_a_pod_on_the_node_from_anybody(deployed: Site) -> None:
+    builds = f"{deployed.name}-builds"
+    pods, template = f"/api/v1/namespaces/{builds}/pods", _build(deployed)["spec"]["template"]
+    good = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "good"}, "spec": template["spec"]}
+    bad = json.loads(json.dumps(good))
+    bad["spec"]["volumes"].append(NODE)
+
+    def refused() -> bool:
+        bad["metadata"]["name"] = f"bad-{uuid4().hex[:8]}"
+        return refusal(lambda: deployed.cluster.api.create(pods, bad)) is not None
+
+    eventually("the policy is in force", refused)
+    deployed.cluster.api.create(pods, good)
+    elsewhere = f"/api/v1/namespaces/{deployed.name}-system/pods"
+    said = refusal(lambda: deployed.cluster.api.create(elsewhere, bad))
+    assert said is not None
+    assert "ValidatingAdmissionPolicy" not in str(said), "the policy is of one namespace"
