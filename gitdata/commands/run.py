@@ -23,6 +23,7 @@ from gitdata.controller.config import read_settings
 from gitdata.controller.drive import Driver
 from gitdata.controller.facts import Survey
 from gitdata.controller.loop import now_ms
+from gitdata.controller.plan import StagePlan
 from gitdata.controller.site import Site
 from gitdata.controller.sources import Tree
 from gitdata.data.outputs import bring_output, made_now
@@ -67,13 +68,18 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidInputError(survey.error)
     if not args.no_checkout:
         for name, plan in survey.plans.items():
-            if plan.state == "known" and plan.result and plan.result[1].output:
+            if plan.state == "known" and plan.result and plan.result[1].output and not _without_datums(plan):
                 oid = plan.result[1].output.oid
                 site.bring([oid, *(entry.oid for entry in driver.facts.listing(oid))])
                 made = made_now(repository, commit, _deciding(survey, driver.facts.tree(commit), name), oid)
                 bring_output(repository, name, made, driver.facts.listing(oid))
     _print(survey, as_json=args.json)
     return RunFailedError.exit_code if any(p.state != "known" for p in survey.plans.values()) else 0
+
+
+def _without_datums(plan: StagePlan) -> bool:
+    """Whether nothing of a stage's inputs matches: most likely a mistake, for which no good output is emptied."""
+    return plan.result is not None and plan.result[1].counts.total == 0
 
 
 def _deciding(survey: Survey, tree: Tree, stage: str) -> set[str]:
@@ -110,5 +116,8 @@ def _print(survey: Survey, *, as_json: bool) -> None:
         rows.append((plan.stage.name, plan.state, done, plan.shown_job or "-"))
     print_table(("STAGE", "STATE", "PROGRESS", "JOB"), rows, COLOURS)
     for plan in plans:
+        if plan.state == "known" and _without_datums(plan):
+            globs = ", ".join(f"{leaf.repo}:{leaf.glob}" for leaf in leaves(plan.stage.input))
+            say(f"{plan.stage.name}: nothing matches {globs}: no datum ran; {plan.stage.name}/ is as it was")
         if plan.state == "failed":
             say(f"{plan.stage.name}: {plan.why}")

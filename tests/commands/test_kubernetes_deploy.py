@@ -232,7 +232,8 @@ def test_what_the_namespaces_admit(deployed: Site) -> None:
     assert admitted("system", own, "gitdata-controller")
     assert not admitted("jobs", root, "gitdata-stage")
     assert not admitted("system", root, "gitdata-controller")
-    assert admitted("builds", root, "gitdata-build")
+    build = {"metadata": {"name": "b"}, "spec": _build(deployed)["spec"]["template"]["spec"]}
+    assert admitted("builds", build, "gitdata-build")
 
 
 def test_undeploy_leaves_nothing_and_touches_nothing_else(deployed: Site) -> None:
@@ -301,6 +302,7 @@ def test_what_is_left_out_the_next_time_is_deleted_and_nothing_else(site: Site, 
     said = site.deploy("--config", config)
     gone = [o for o in before if path_of(o) not in now]
     kinds = {"NetworkPolicy", "Role", "RoleBinding", "Secret", "ServiceAccount", "Namespace"}
+    kinds |= {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
     assert {o["kind"] for o in gone} == kinds
     assert [path_of(o) for o in before if not _is_there(api, path_of(o))] == [
         path_of(o) for o in gone if o["kind"] != "Namespace"

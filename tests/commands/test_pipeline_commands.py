@@ -299,6 +299,17 @@ def test_run_does_the_working_tree_without_a_push(lab: Lab, gitdata: Program) ->
     assert {row["id"] for row in jobs} == {row["job"] for row in again}, "what made them, not what would"
 
 
+def test_run_says_that_a_glob_matches_nothing_and_keeps_the_output(lab: Lab, gitdata: Program) -> None:
+    work = lab.work.path
+    gitdata("run", cwd=work)
+    before = (work / "all/all").read_text()
+    spec = work / "stages/all.json"
+    spec.write_text(spec.read_text().replace('"glob": "/"', '"glob": "/*.cvs"'))
+    said = gitdata("run", cwd=work).stderr
+    assert "all: nothing matches upper:/*.cvs: no datum ran; all/ is as it was" in said
+    assert (work / "all/all").read_text() == before
+
+
 def test_run_reuses_what_the_controller_did(lab: Lab, gitdata: Program) -> None:
     lab.settle()
     lab.work.write("images/c", "three")
