@@ -12,6 +12,7 @@ from gitdata.backends.git import Git
 from gitdata.data.base import Base
 from gitdata.data.cache import Cache
 from gitdata.data.pointers import read_pointers
+from gitdata.formats.dvcdir import dir_oid, dump_dir
 from gitdata.model import Entry, Listing, Output
 
 _MOST_VERSIONS = 50
@@ -30,18 +31,17 @@ def base_of(git: Git, cache: Cache, pointer: str, out: Output, here: Listing) ->
     versions = _versions(git, pointer, out)
     if not out.is_dir:
         return Base(here[0].oid if here and here[0].oid in versions else out.oid)
+    oid = dir_oid(dump_dir(here))
+    if oid in versions:
+        return Base(oid)  # that version as it was
     if not cache.has(out.oid):
         return Base(out.oid, partial=True)
     now = cache.listing(out.oid)
-    files = _files(here)
-    changed = files - _files(now)
+    changed = _files(here) - _files(now)
     for oid in versions:
         if not oid.endswith(".dir") or not cache.has(oid):
             continue
-        old = _files(cache.listing(oid))
-        if old == files:
-            return Base(oid)  # that version as it was
-        if changed & old:
+        if changed & _files(cache.listing(oid)):
             return None  # some files are of another version: edits upon it cannot be told from that
     return Base(out.oid, partial=bool(whole(here, now)[1]))
 
