@@ -142,3 +142,25 @@ def test_a_clone_gets_its_data(data: Repo, gitdata: Program, applets: Path, tmp_
     assert (clone.path / "images/b c.jpg").read_text() == "b"
     assert "ok" in gitdata("doctor", cwd=clone.path, check=False).stdout
     assert gitdata("ls", "HEAD:images", cwd=clone.path).stdout.count(".jpg") == 2
+
+
+@pytest.mark.parametrize("scope", ["", "--local", "--global"])
+def test_hooks_of_others_run_beside_gitdatas(
+    data: Repo, applets: Path, gitdata: Program, tmp_path: Path, scope: str
+) -> None:
+    gitdata("hooks", "uninstall")
+    theirs = (tmp_path / "their hooks" if scope else data.path / ".git/hooks") / "pre-commit"
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_text(f'#!{applets}/sh\n. "${{0%/*}}/part"\n')
+    theirs.chmod(0o755)
+    theirs.with_name("part").write_text('echo "${0##*/}" >"$HOME/ran"\n')
+    if scope:
+        data.git("config", scope, "core.hooksPath", str(theirs.parent))
+    gitdata("hooks", "install")
+    for hook in data.path.glob(".git/gitdata/hooks/*" if scope else ".git/hooks/p*[a-z]"):
+        hook.write_text(hook.read_text().replace("#!/bin/sh\n", f"#!{applets}/sh\n", 1))
+    data.write("images/c.jpg", "c")
+    data.write("README.md", "changed")
+    data.git("commit", "-qam", "both")
+    assert (tmp_path / "home/ran").read_text() == "pre-commit\n"
+    assert "nfiles: 3" in data.git("show", "HEAD:images.dvc")
