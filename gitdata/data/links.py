@@ -52,6 +52,7 @@ class Links:
         self.types = tuple(types)
         self._usable = list(types)
         self._why: dict[str, str] = {}
+        self._probed = False
 
     @property
     def shares(self) -> bool:
@@ -64,6 +65,18 @@ class Links:
             return ""
         why = "; ".join(f"{kind}: {words}" for kind, words in self._why.items())
         return f"cache.type: data is copied, because no other type works with the cache {self.cache.folder} ({why})"
+
+    def probe(self, folder: Path) -> None:
+        """Find out, once, which types work between the cache and a folder of the workspace."""
+        if not self._probed:
+            self._probed = True
+            for kind, why in self.try_all(folder).items():
+                self._give_up(kind, why)
+
+    def _give_up(self, kind: str, why: str) -> None:
+        if kind in self._usable:
+            self._usable.remove(kind)
+            self._why[kind] = why
 
     def try_all(self, folder: Path) -> dict[str, str]:
         """Why a type does not work between the cache and a folder of the workspace, for each that does not."""
@@ -100,8 +113,7 @@ class Links:
                 self._make(kind, entry, folder, name)
             except OSError as error:
                 if error.errno in _UNABLE:
-                    self._usable.remove(kind)
-                    self._why[kind] = error.strerror or str(error.errno)
+                    self._give_up(kind, error.strerror or str(error.errno))
                 elif error.errno != errno.EMLINK:
                     raise
             else:

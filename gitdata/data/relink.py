@@ -24,6 +24,7 @@ def relink(stats: StatIndex, links: Links, path: str, listing: Listing, *, folde
     listing: what was found here.
     """
     root = stats.root
+    links.probe((root / path).parent)
     names = {entry.path: f"{path}/{entry.path}" if folder else path for entry in listing}
     wrong = {entry.path for entry in listing if _is_wrong(stats, links, names[entry.path], entry)}
     if not wrong:

@@ -177,7 +177,7 @@ def test_a_type_that_does_not_work_is_said(repo: Repo, gitdata: Program, dvc: Pr
     cache = Path("/dev/shm") / f"gitdata-test-{os.getpid()}"
     try:
         configured(repo, gitdata, dvc, "hardlink", tmp_path / "remote")
-        dvc("config", "cache.dir", cache)
+        dvc("config", "--local", "cache.dir", cache)
         repo.write("data/1", "one")
         gitdata("add", "data")
         shutil.rmtree(repo.path / "data")
@@ -188,10 +188,15 @@ def test_a_type_that_does_not_work_is_said(repo: Repo, gitdata: Program, dvc: Pr
         [line] = [line for line in gitdata("doctor", check=False).stdout.splitlines() if "cache.type" in line]
         assert line.startswith("hint")
         assert "no hardlink" in line
+        before = (repo.path / "data/1").stat()
+        gitdata("add", "data")
+        assert gitdata("checkout", "--relink").stdout == "", "there is nothing to make anew"
+        assert (repo.path / "data/1").stat().st_ino == before.st_ino
     finally:
         for path in sorted(cache.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
-        cache.rmdir()
+        if cache.exists():
+            cache.rmdir()
 
 
 def test_what_dvc_does_not_know_is_refused() -> None:
