@@ -8,13 +8,11 @@ that people push to: only the hook that wakes the controller.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from gitdata.backends.git import Git
+from gitdata.backends.discovery import git_around
 from gitdata.commands.terminal import print_line, say
 from gitdata.data.hooknames import CLIENT, SERVER
 from gitdata.data.hooks import Change, install
-from gitdata.errors import NotARepositoryError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,16 +20,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    show(install(open_git(), SERVER if args.server else CLIENT))
+    show(install(git_around(), SERVER if args.server else CLIENT))
     return 0
-
-
-def open_git() -> Git:
-    """The repository around the working directory, bare or not."""
-    git = Git(Path.cwd())
-    if git.call("rev-parse", "--git-dir").returncode != 0:
-        raise NotARepositoryError(f"{Path.cwd()}: no git repository here", hint="run this inside one")
-    return git
 
 
 def show(change: Change) -> None:

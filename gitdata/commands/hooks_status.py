@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from gitdata.commands.hooks_install import open_git
+from gitdata.backends.discovery import git_around
 from gitdata.commands.terminal import print_json, print_table
 from gitdata.data.hooks import survey
 
@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    hooks = survey(open_git())
+    hooks = survey(git_around())
     if args.json:
         rows = [{"name": h.name, "path": str(h.path), "state": h.state, "chained": h.chained} for h in hooks]
         print_json({"hooks": rows})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from gitdata.commands.hooks_install import open_git, show
+from gitdata.backends.discovery import git_around
+from gitdata.commands.hooks_install import show
 from gitdata.data.hooks import uninstall
 
 
@@ -14,5 +15,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     del args
-    show(uninstall(open_git()))
+    show(uninstall(git_around()))
     return 0

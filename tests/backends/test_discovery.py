@@ -72,7 +72,7 @@ def test_another_user_s_repository(repo: Repo, gitdata: Program, monkeypatch: py
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     done = gitdata("status", code=3)
     assert "detected dubious ownership in repository at" in done.stderr
-    assert f"hint: git config --global --add safe.directory {repo.path}" in done.stderr
+    assert f"call: git config --global --add safe.directory {repo.path}" in done.stderr
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "safe.directory")
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", str(repo.path))

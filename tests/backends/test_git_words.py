@@ -15,23 +15,24 @@ from gitdata.backends.git_words import git_words
         (
             "fatal: detected dubious ownership in repository at '/r'\nAdd it:\n\n\tgit config --add x /r\n",
             "detected dubious ownership in repository at '/r'",
-            "git config --add x /r",
+            "Add it: git config --add x /r",
         ),
         ("fatal: unknown repository extension found:\n\tfoo\n", "unknown repository extension found: foo", ""),
         (
             "error: The following files would be overwritten by merge:\n\ta\n\tb c\nPlease commit them.\nAborting\n",
             "The following files would be overwritten by merge: a b c",
-            "",
+            "Please commit them.",
         ),
         ("warning: x\nerror: bad signature\nfatal: index file corrupt\n", "bad signature; index file corrupt", ""),
         (
             "fatal: Unable to create '/r/.git/index.lock': File exists.\n\nAnother git process seems to be running\n",
             "Unable to create '/r/.git/index.lock': File exists.",
-            "",
+            "Another git process seems to be running",
         ),
         ("fatal: Pathspec 'sub/x' is in submodule 'sub'\n", "Pathspec 'sub/x' is in submodule 'sub'", ""),
         ("hint: do this\nhint: and that\nfatal: x\n", "x", "do this and that"),
         ("fatal: unable to access 'https://u:secret@h/': x\n", "unable to access 'https://h/': x", ""),
+        ("error: unknown option `x'\nusage: git x\n\n    -v\n", "unknown option `x'", ""),
         ("something else\n", "something else", ""),
     ],
 )
