@@ -39,6 +39,9 @@ def test_outputs_that_are_gone_are_shown_and_made_again(lab: Lab, gitdata: Progr
     assert "gitdata job retry" in listed.stderr
     waited = gitdata("job", "wait", cwd=work, code=6)
     assert "copy: 1 object of its output is gone from the data remote; `gitdata job retry copy`" in waited.stderr
+    lab.work.git("checkout", "-q", "gitdata/main")
+    assert "gitdata job retry copy makes it again" in gitdata("status", "--remote", cwd=work).stdout
+    lab.work.git("checkout", "-q", "main")
     gitdata("job", "retry", "copy", cwd=work)
     lab.settle()
     assert lab.files("copy") == {"a": "one", "made": "made\n"}
