@@ -13,16 +13,22 @@ from pathlib import Path
 
 from git import NULL_TREE, Blob, Commit, Diff, Repo
 
-POINTERS = "*.dvc"
+from gitdata.formats.dvclock import is_lock, pipeline_name
+
+POINTERS = ("*.dvc", "*dvc.lock")
 
 
 @dataclass(frozen=True, slots=True)
 class PointerChange:
-    """One pointer that differs between two trees. before, after: its text, None where it does not exist."""
+    """One pointer that differs between two trees. before, after: its text, None where it does not exist.
+
+    pipelines: of a dvc.lock, the text of the dvc.yaml beside it, before and after.
+    """
 
     path: str
     before: bytes | None
     after: bytes | None
+    pipelines: tuple[bytes | None, bytes | None] = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ def pointer_log(path: Path, sha: str, *, limit: int | None = None) -> Iterator[H
     """The commits from ``sha`` back that changed pointers, newest first."""
     with closing(Repo(path)) as repo:
         found = 0
-        for commit in repo.iter_commits(sha, paths=POINTERS):
+        for commit in repo.iter_commits(sha, paths=list(POINTERS)):
             changes = _against(commit, commit.parents[0] if commit.parents else None)
             if not changes:
                 continue
@@ -64,20 +70,30 @@ def pointer_diff(path: Path, old: str, new: str) -> tuple[PointerChange, ...]:
 
 def _against(commit: Commit, parent: Commit | None) -> tuple[PointerChange, ...]:
     if parent is None:  # GitPython gives the diff of a first commit the other way round
-        found = commit.diff(NULL_TREE, paths=POINTERS, no_renames=True)
+        found = commit.diff(NULL_TREE, paths=list(POINTERS), no_renames=True)
     else:
-        found = parent.diff(commit, paths=POINTERS, no_renames=True)
-    changes = [_change(item) for item in found]
+        found = parent.diff(commit, paths=list(POINTERS), no_renames=True)
+    changes = [_change(item, parent, commit) for item in found]
     return tuple(sorted((c for c in changes if c is not None), key=lambda change: change.path))
 
 
-def _change(item: Diff) -> PointerChange | None:
+def _change(item: Diff, old: Commit | None, new: Commit) -> PointerChange | None:
     path = item.b_path or item.a_path
     before = None if item.new_file else _bytes(item.a_blob)
     after = None if item.deleted_file else _bytes(item.b_blob)
     if not path or before == after:
         return None
-    return PointerChange(path, before, after)
+    if not is_lock(path):
+        return PointerChange(path, before, after)
+    name = pipeline_name(path)
+    return PointerChange(path, before, after, (_file(old, name) if old else None, _file(new, name)))
+
+
+def _file(commit: Commit, path: str) -> bytes | None:
+    try:
+        return _bytes(commit.tree / path)
+    except KeyError:
+        return None
 
 
 def _bytes(blob: object) -> bytes | None:

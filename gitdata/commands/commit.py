@@ -14,7 +14,7 @@ from gitdata.commands.passthrough import asked_for_help, check_arguments, check_
 from gitdata.commands.terminal import say
 from gitdata.data.repository import Repository
 from gitdata.data.track import add, stage
-from gitdata.data.tracked import both_changed
+from gitdata.data.tracked import both_changed, of_dvc
 from gitdata.data.workspace import Seen, Workspace
 from gitdata.errors import ConflictError
 
@@ -37,15 +37,17 @@ def add_changed(space: Workspace) -> None:
     with space.repo.lock():
         staged = space.staged()
         survey = space.survey()
-        both = [seen.tracked.path for seen in survey if seen.state == "conflict"]
+        both = [seen.tracked.path for seen in survey if seen.state == "conflict" and not seen.tracked.pipeline]
         if both:
             raise ConflictError(f"changed here and in git: {', '.join(both)}", hint=both_changed(both[0]))
         for seen in survey:
             if seen.problem:
                 say(f"gitdata: {seen.tracked.path} is not in this commit: {seen.problem.message}")
+            elif seen.tracked.pipeline and seen.state in ("changed", "conflict"):
+                say(f"gitdata: {of_dvc(seen.tracked).remark}")
         for name, error in sorted(space.problems.items()):
             say(f"gitdata: {name} was left alone: {error.message}")
-        todo = [seen for seen in survey if seen.held and _is_new(seen)]
+        todo = [seen for seen in survey if seen.held and _is_new(seen) and not seen.tracked.pipeline]
         done = [add(space, seen.tracked.path, staged.get(seen.tracked.path) or seen.tracked) for seen in todo]
         stage(space, done)
         report(done)

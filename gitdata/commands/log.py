@@ -11,6 +11,7 @@ from gitdata.data.repository import Repository
 from gitdata.data.revisions import commit_of
 from gitdata.errors import InvalidInputError
 from gitdata.formats.dvc import output_path, parse_pointer
+from gitdata.formats.dvclock import is_lock, lock_pointer
 from gitdata.model import Output
 
 
@@ -38,15 +39,18 @@ def run(args: argparse.Namespace) -> int:
 
 def outputs_of(change: PointerChange) -> list[tuple[str, Output | None, Output | None]]:
     """(path, before, after) of each output of a pointer; one that cannot be read counts as none."""
-    old, new = _outputs(change.path, change.before), _outputs(change.path, change.after)
-    return [(path, old.get(path), new.get(path)) for path in sorted(old.keys() | new.keys())]
+    before, after = change.pipelines
+    old, new = _outputs(change.path, change.before, before), _outputs(change.path, change.after, after)
+    rows = [(path, old.get(path), new.get(path)) for path in sorted(old.keys() | new.keys())]
+    # A lock has all outputs of its pipeline, of which most did not change.
+    return [row for row in rows if not (is_lock(change.path) and row[1] == row[2])]
 
 
-def _outputs(name: str, text: bytes | None) -> dict[str, Output]:
+def _outputs(name: str, text: bytes | None, pipeline: bytes | None) -> dict[str, Output]:
     if text is None:
         return {}
     try:
-        pointer = parse_pointer(text, name)
+        pointer = lock_pointer(text, pipeline, name)[0] if is_lock(name) else parse_pointer(text, name)
     except InvalidInputError:
         return {}
     return {output_path(name, pointer, out): out for out in pointer.outs}

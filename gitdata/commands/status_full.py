@@ -15,8 +15,9 @@ from gitdata.commands.terminal import print_json, print_lines, print_text
 from gitdata.data.compare import Difference, differences
 from gitdata.data.ignore import unshared
 from gitdata.data.outputs import left_outputs
+from gitdata.data.pointers import PATTERNS
 from gitdata.data.repository import Repository
-from gitdata.data.tracked import both_changed
+from gitdata.data.tracked import both_changed, of_dvc
 from gitdata.data.workspace import Seen, Workspace
 from gitdata.errors import BusyError, GitdataError
 from gitdata.model import Listing
@@ -125,7 +126,7 @@ def _listing(space: Workspace, seen: Seen) -> Listing | None:
 
 def _ahead(repo: Repository) -> int | None:
     """How many commits with pointers the upstream branch lacks; None without one."""
-    done = repo.git.call("rev-list", "--count", "@{upstream}..HEAD", "--", "*.dvc")
+    done = repo.git.call("rev-list", "--count", "@{upstream}..HEAD", "--", *PATTERNS)
     return int(done.stdout) if done.returncode == 0 else None
 
 
@@ -159,7 +160,9 @@ def _lines(row: Row) -> list[str]:
     lines += [f"    {_MARK[d.kind]}: {d.path}" for d in (row.files or [])[:_MOST]]
     if row.files and len(row.files) > _MOST:
         lines.append(f"    … and {len(row.files) - _MOST} more")
-    if seen.state == "conflict":
+    if seen.tracked.pipeline and seen.state in ("changed", "conflict"):
+        lines.append(f"    {of_dvc(seen.tracked).hint}")
+    elif seen.state == "conflict":
         lines.append(f"    {both_changed(path)}")
     if seen.held and seen.held.absent:
         lines.append(

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 
 from gitdata.errors import ConflictError, GitdataError, InvalidInputError
 from gitdata.formats.dvc import Pointer, output_path, parse_pointer
+from gitdata.formats.dvclock import is_lock, lock_pointer, pipeline_name
 from gitdata.text import quoted
 
 PATTERNS = ("*.dvc", "*dvc.lock")  # git's pathspecs of everything that names data
+TEXTS = (*PATTERNS, "*dvc.yaml")  # and of all that is read for it: dvc.yaml says which of a lock's outputs DVC keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,11 @@ class Pointers:
         return self.found
 
 
+def is_text(name: str) -> bool:
+    """Whether a path's text counts for ``read_pointers``: pointers, and what DVC keeps of its own pipelines."""
+    return is_pointer(name) or is_lock(name) or posixpath.basename(name) == "dvc.yaml"
+
+
 def is_pointer(name: str) -> bool:
     """Whether a path can be a pointer's: DVC's own folder ``.dvc`` is none."""
     return name.endswith(".dvc") and posixpath.basename(name) != ".dvc"
@@ -38,19 +45,39 @@ def is_pointer(name: str) -> bool:
 
 def read_pointers(texts: Mapping[str, bytes], unmerged: Collection[str] = ()) -> Pointers:
     """texts: path -> bytes. unmerged: the paths that git has in conflict; their text counts for nothing."""
-    read = Pointers(problems={name: merge_conflict(name) for name in sorted(unmerged)})
+    apart = {name for name in unmerged if is_pointer(name) or is_lock(name)}
+    read = Pointers(problems={name: merge_conflict(name) for name in sorted(apart)})
+    partial: dict[str, GitdataError] = {}
     for name, text in sorted(texts.items()):
         if name in read.problems:
             continue
         try:
-            read.found[name] = parse_pointer(text, name)
-        except InvalidInputError as error:
+            if is_lock(name):
+                read.found[name] = _read_lock(name, texts, unmerged, partial)
+            elif is_pointer(name):
+                read.found[name] = parse_pointer(text, name)
+        except GitdataError as error:
             read.problems[name] = error
     for name, overlap in overlaps(read.found):
         read.problems.setdefault(name, overlap)
     for name in read.problems:
         read.found.pop(name, None)
+    read.problems.update(partial)
     return read
+
+
+def _read_lock(
+    name: str, texts: Mapping[str, bytes], unmerged: Collection[str], partial: dict[str, GitdataError]
+) -> Pointer:
+    """A dvc.lock as one pointer; what cannot be told of some of its outputs goes to ``partial``."""
+    pipeline = pipeline_name(name)
+    if pipeline in unmerged:
+        raise merge_conflict(pipeline)
+    pointer, said = lock_pointer(texts[name], texts.get(pipeline), name)
+    if said:
+        more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
+        partial[name] = InvalidInputError(said[0] + more, hint="`dvc status` says what DVC makes of it")
+    return pointer
 
 
 def merge_conflict(name: str) -> ConflictError:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gitdata.data.base import Base
+from gitdata.data.pointers import PATTERNS
 from gitdata.data.repository import Repository
 from gitdata.data.threeway import moved
 from gitdata.data.track import Added, add, stage
-from gitdata.data.tracked import Tracked, both_changed
+from gitdata.data.tracked import Tracked, both_changed, of_dvc
 from gitdata.data.workspace import Seen, Workspace
 from gitdata.errors import InvalidInputError
 from gitdata.text import quoted
@@ -77,6 +78,8 @@ def _is_settled(space: Workspace, survey: list[Seen], staged: dict[str, Tracked]
     """Whether the hook after the commit has nothing to bring or to clear away."""
     if space.problems or any(one.problem or one.state == "stale" or one.unstaged for one in survey):
         return False
+    if any(one.tracked.pipeline and one.state in ("changed", "conflict") for one in survey):
+        return False
     away = [one for one in survey if one.state == "absent"]
     if any(moved(one.base.oid if one.base else None, one.git) for one in away):
         return False
@@ -88,7 +91,7 @@ def _name_problems(space: Workspace, staged: dict[str, Tracked], verdict: Verdic
     outside = space.outside(staged)
     if not space.problems and not outside:
         return
-    out = space.git.run("diff", "--cached", "--name-only", "-z", "--no-renames", "--diff-filter=AM", "--", "*.dvc")
+    out = space.git.run("diff", "--cached", "--name-only", "-z", "--no-renames", "--diff-filter=AM", "--", *PATTERNS)
     touched = {name.decode(errors="surrogateescape") for name in out.split(b"\0")[:-1]}
     for name, error in sorted(space.problems.items()):
         verdict.refused |= name in touched
@@ -130,6 +133,8 @@ def _judge(space: Workspace, survey: list[Seen], mode: str, verdict: Verdict) ->
             verdict.lines.append(
                 f"{path} is older than its pointer: `gitdata checkout {quoted(path)}` brings it up to date"
             )
+        elif seen.tracked.pipeline and seen.state in ("changed", "conflict"):
+            verdict.lines.append(of_dvc(seen.tracked).remark)
         elif seen.state == "conflict" or (seen.state == "changed" and not _ours(seen)):
             verdict.lines.append(f"{path} was changed here and in git: {both_changed(path)}")
             verdict.refused |= mode != "never"

@@ -40,7 +40,7 @@ def nothing_moved() -> tuple[int, int | None] | None:
     changed = peek("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", *_POINTERS, cwd=root)
     if changed is None or any(row[1:2] != b" " for row in changed.split(b"\0") if row):
         return None
-    ahead = peek("rev-list", "--count", "@{upstream}..HEAD", "--", "*.dvc", cwd=root)
+    ahead = peek("rev-list", "--count", "@{upstream}..HEAD", "--", *_POINTERS, cwd=root)
     return len(outputs), int(ahead) if ahead else None
 
 

@@ -23,7 +23,7 @@ from gitdata.data.links import Links, read_types
 from gitdata.data.lock import dvc_lock
 from gitdata.data.nested import check_inside
 from gitdata.data.outside import check_cache, check_dvc, check_links
-from gitdata.data.pointers import Pointers, is_pointer, read_pointers
+from gitdata.data.pointers import TEXTS, Pointers, is_text, read_pointers
 from gitdata.errors import InvalidInputError, NotARepositoryError
 from gitdata.formats.dvcconfig import Config, RemoteConfig, remotes
 from gitdata.text import quoted
@@ -122,18 +122,18 @@ class Repository:
 
     def pointers(self) -> Pointers:
         """The pointers of the working tree, tracked or not."""
-        listed = self.git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.dvc")
+        listed = self.git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *TEXTS)
         texts: dict[str, bytes] = {}
         for name in sorted({line.decode(errors="surrogateescape") for line in listed.split(b"\0")[:-1]}):
             path = self.root / name
             with suppress(FileNotFoundError):
-                if path.is_file():
+                if is_text(name) and path.is_file():
                     texts[name] = path.read_bytes()
         return read_pointers(texts, self.unmerged())
 
     def unmerged(self) -> list[str]:
         """The pointers that git has in conflict."""
-        listed = self.git.run("ls-files", "-z", "--unmerged", "--", "*.dvc").split(b"\0")[:-1]
+        listed = self.git.run("ls-files", "-z", "--unmerged", "--", *TEXTS).split(b"\0")[:-1]
         return sorted({row.partition(b"\t")[2].decode(errors="surrogateescape") for row in listed})
 
     def relative(self, path: Path) -> str:
@@ -192,6 +192,6 @@ def is_initialised(git: Git, revision: str) -> bool:
 
 def pointers_at(git: Git, treeish: str) -> Pointers:
     """The pointers of a tree."""
-    entries = [e for e in git.ls_tree(treeish) if is_pointer(e.path) and e.mode in ("100644", "100755")]
+    entries = [e for e in git.ls_tree(treeish) if is_text(e.path) and e.mode in ("100644", "100755")]
     blobs = git.blobs(e.sha for e in entries)
     return read_pointers({e.path: blobs[e.sha] for e in entries})

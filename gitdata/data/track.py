@@ -21,7 +21,7 @@ from gitdata.data.hashing import Digest, fingerprint
 from gitdata.data.ignore import data_ignores, git_ignores, keep_out_of_git
 from gitdata.data.origin import base_of, whole
 from gitdata.data.relink import relink
-from gitdata.data.tracked import Tracked
+from gitdata.data.tracked import Tracked, of_dvc
 from gitdata.data.transfer import object_sizes
 from gitdata.data.tree import scan
 from gitdata.data.workspace import Held, Workspace
@@ -101,6 +101,8 @@ def check_new(space: Workspace, path: str, known: dict[str, Tracked]) -> None:
     problem = space.problems.get(path + ".dvc")
     if problem:
         raise problem
+    if known.get(path) and known[path].pipeline:
+        raise of_dvc(known[path])
     if known.get(path) and known[path].generated:
         raise InvalidInputError(f"{path} is the output of a stage", hint="copy it to another name to make it an input")
     _check_git(space, path)
@@ -121,6 +123,8 @@ def _check_git(space: Workspace, path: str) -> None:
 
 def add(space: Workspace, path: str, known: Tracked | None = None) -> Added:
     """Bring one output's pointer up to date with the workspace. The caller has checked the path and holds the lock."""
+    if known and known.pipeline:
+        raise of_dvc(known)
     held, mode = _store(space, path, known)
     pointer = known.pointer if known else path + ".dvc"
     out = Output(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gitdata.errors import InvalidInputError
 from gitdata.formats.dvc import Pointer, output_path
+from gitdata.formats.dvclock import is_lock, pipeline_name
 from gitdata.model import Output
 from gitdata.text import quoted
 
@@ -26,6 +27,11 @@ class Tracked:
     legacy: bool = False
     imported: bool = False
     remote: str = ""
+
+    @property
+    def pipeline(self) -> bool:
+        """Whether a stage of DVC's own pipeline made it: `dvc repro` and `dvc commit` alone change its entry."""
+        return is_lock(self.pointer)
 
     @property
     def watched(self) -> bool:
@@ -74,3 +80,12 @@ def both_changed(path: str) -> str:
     """The way out where data was changed here and in git; it destroys neither."""
     name = quoted(path)
     return f"set yours aside (`mv {name} {quoted(path + '.mine')}`), then `gitdata checkout {name}`"
+
+
+def of_dvc(tracked: Tracked) -> InvalidInputError:
+    """Why gitdata does not record a change of an output of DVC's pipeline."""
+    pipeline = pipeline_name(tracked.pointer)
+    return InvalidInputError(
+        f"{tracked.path} is an output of a stage in {pipeline}, which DVC alone records in {tracked.pointer}",
+        hint=f"`dvc repro` makes it anew, `dvc commit {quoted(pipeline)}` records it as it is",
+    )

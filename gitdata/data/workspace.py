@@ -20,7 +20,7 @@ from gitdata.data.base import Base, load_base, mark_followed, mark_scanned, save
 from gitdata.data.files import write_whole
 from gitdata.data.ignore import data_ignores
 from gitdata.data.origin import base_of, whole
-from gitdata.data.pointers import PATTERNS, Pointers, is_pointer, read_pointers
+from gitdata.data.pointers import PATTERNS, TEXTS, Pointers, is_text, read_pointers
 from gitdata.data.repository import Repository
 from gitdata.data.statindex import StatIndex
 from gitdata.data.threeway import State, compare
@@ -29,6 +29,7 @@ from gitdata.data.transfer import read_listing
 from gitdata.data.tree import hash_path, hash_scan, into_cache, scan
 from gitdata.errors import GitdataError, InvalidInputError, MissingDataError
 from gitdata.formats.dvcdir import dir_oid, dump_dir, parse_dir
+from gitdata.formats.dvclock import is_lock, pipeline_name
 from gitdata.model import Entry, Listing
 from gitdata.text import quoted
 
@@ -102,7 +103,7 @@ class Workspace:
 
     def staged(self) -> dict[str, Tracked]:
         """The outputs of the index, by path."""
-        rows = [row for row in self.git.run("ls-files", "-s", "-z", "--", "*.dvc").split(b"\0") if row]
+        rows = [row for row in self.git.run("ls-files", "-s", "-z", "--", *TEXTS).split(b"\0") if row]
         texts: dict[str, bytes] = {}
         unread: dict[str, str] = {}
         unmerged: set[str] = set()
@@ -112,7 +113,7 @@ class Workspace:
             name = raw.decode(errors="surrogateescape")
             if stage != "0":
                 unmerged.add(name)
-            if stage != "0" or not mode.startswith("100") or not is_pointer(name):
+            if stage != "0" or not mode.startswith("100") or not is_text(name):
                 continue
             text = self._same_file(name, sha)
             if text is None:
@@ -231,7 +232,8 @@ class Workspace:
     def written_of(self, staged: dict[str, Tracked]) -> dict[str, Tracked]:
         """The outputs of the working tree's pointers, of those alone that the index has."""
         texts: dict[str, bytes] = {}
-        for name in {one.pointer for one in staged.values()}:
+        names = {one.pointer for one in staged.values()}
+        for name in names | {pipeline_name(name) for name in names if is_lock(name)}:
             with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 texts[name] = (self.repo.root / name).read_bytes()
         return self._outputs(read_pointers(texts))

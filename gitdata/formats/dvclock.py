@@ -52,7 +52,7 @@ def read_lock(lock: bytes, pipeline: bytes | None, folder: str) -> Locked:
     """The outputs of ``folder``/dvc.lock, given the dvc.yaml beside it (None: there is none)."""
     name = posixpath.join(folder, "dvc.lock")
     if pipeline is None:
-        return Locked(problems=(f"{name}: there is no dvc.yaml beside it, its outputs are left alone",))
+        return Locked()  # nothing for DVC either
     try:
         made = _stages_of_lock(_load(lock, name), name)
         defined = _mapping(_load(pipeline, posixpath.join(folder, "dvc.yaml"))).get("stages")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitdata.formats.dvc import output_path
-from gitdata.formats.dvclock import lock_pointer, read_lock
+from gitdata.formats.dvclock import Locked, lock_pointer, read_lock
 from helpers.machine import Program, Repo
 
 PIPELINE = """\
@@ -92,6 +92,7 @@ def test_what_was_taken_out_of_the_pipeline_is_no_output() -> None:
     assert [one.path for one in read_lock(LOCK, b"stages: {s: {cmd: x, outs: [made]}}", "").outs] == ["made"]
     assert read_lock(LOCK, b"stages: {s: {cmd: x, outs: [other]}}", "").outs == ()
     assert read_lock(LOCK, b"stages: {t: {cmd: x, outs: [made]}}", "").outs == ()
+    assert read_lock(LOCK, None, "") == Locked()
 
 
 def test_the_most_exact_name_says_what_is_kept() -> None:
@@ -114,13 +115,12 @@ def test_a_lock_of_dvc_2_is_known_as_such() -> None:
         (b"[]", b"stages: {}", "sub/dvc.lock: not a mapping"),
         (b"schema: '9'\nstages: {}", b"stages: {}", "schema"),
         (LOCK, b"stages: [", "sub/dvc.yaml"),
-        (LOCK, None, "no dvc.yaml"),
         (LOCK.replace(b"made", b"../../x"), b"stages: {s: {outs: [../../x]}}", ".."),
         (LOCK.replace(b"b026324c", b"xxxxxxxx"), b"stages: {s: {outs: [made]}}", "sub/made"),
         (LOCK, b"stages: {s: {wdir: '${x}', outs: [made]}}", "made of stage s"),
     ],
 )
-def test_what_cannot_be_read_is_named(lock: bytes, yaml: bytes | None, said: str) -> None:
+def test_what_cannot_be_read_is_named(lock: bytes, yaml: bytes, said: str) -> None:
     read = read_lock(lock, yaml, "sub")
     assert read.outs == ()
     assert said in read.problems[0]
