@@ -65,6 +65,16 @@ def check_remote(git: Git, verb: str, plain: Sequence[str]) -> None:
             f"{verb}: {first} is data, not a git remote",
             hint=f"`gitdata {verb}` takes the data of the whole commit; `dvc {verb} {quoted(first)}` works here",
         )
+    # A URL, a path, or a word that git's insteadOf makes one of these is git's to judge.
+    if first and not set(first) & set(":/") and not Path(first).exists() and not _is_remote(git, first):
+        known = ", ".join(git.text("remote").split()) or "none"
+        raise UsageError(f"{verb}: no git remote is called {first}", hint=f"known: {known}")
+
+
+def _is_remote(git: Git, name: str) -> bool:
+    """Whether git makes something else of it; it asks no server for that."""
+    shown = git.call("ls-remote", "--get-url", "--", name)
+    return shown.stdout.strip() != name.encode() or bool(git.config(f"remote.{name}.pushurl"))
 
 
 def check_paths(verb: str, plain: Sequence[str]) -> None:

@@ -59,9 +59,13 @@ def send(
                 sent.remarks.append(f"{error.message}; the data of this push is left to `dvc push`")
             continue
         except InvalidInputError as error:
-            if new:
-                raise
-            sent.remarks.append(f"{error.message}: {_named(old)} cannot be there")
+            elsewhere = {one.oid for side in (must, may) for other in side for one in side[other] if other != remote}
+            nowhere = [one for one in new if one.oid not in elsewhere]
+            if nowhere:
+                raise InvalidInputError(
+                    f"{_named(nowhere)}: {error.message}", hint=f"`dvc remote add {remote or 'NAME'} URL`; {error.hint}"
+                ) from error
+            sent.remarks.append(f"{error.message}: {_named([*new, *old])} cannot be there")
             sent.lost = True
             continue
         if new:

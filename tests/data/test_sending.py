@@ -235,3 +235,31 @@ def test_status_remote_says_what_it_cannot_tell(work: Repo, gitdata: Program, dv
     dvc("remote", "add", "-q", "-d", "gone", "http://127.0.0.1:1/x")
     [row] = gitdata.json("status", "--remote")["lacking"]
     assert "127.0.0.1:1" in row["problem"]
+
+
+# ------------------------------------------------------------------------------------------------------ other mistakes
+
+
+def test_an_unknown_git_remote_is_refused_before_data_moves(work: Repo, gitdata: Program, tmp_path: Path) -> None:
+    add(work, gitdata, "images/a", "one")
+    assert "known: origin" in gitdata("push", "nosuch", "main", code=2).stderr
+    assert stored(tmp_path) == set()
+    work.git("config", f"url.{tmp_path}/.insteadOf", "short")
+    gitdata("push", "shortorigin.git", "main")
+    assert stored(tmp_path) == {"one"}
+
+
+def test_a_pointer_to_an_unknown_data_remote_is_named(work: Repo, gitdata: Program, tmp_path: Path) -> None:
+    add(work, gitdata, "images/a", "one")
+    good = (work.path / "images.dvc").read_text()
+    work.write("images.dvc", good + "  remote: nosuch\n")
+    work.commit("elsewhere")
+    work.git("reset", "-q", "--soft", "HEAD~2")
+    work.git("commit", "--no-verify", "-qm", "only elsewhere")
+    said = push(work, code=1)
+    assert "images: no data remote named 'nosuch'" in said
+    assert "dvc remote add nosuch URL" in said
+    work.write("images.dvc", good)
+    work.commit("mended")
+    push(work)
+    assert stored(tmp_path) == {"one"}
