@@ -16,13 +16,17 @@ from typing import Any
 from gitdata.backends.objects import ObjectStore
 from gitdata.backends.stores import open_store
 from gitdata.errors import GitdataError
+from gitdata.formats.keys import live_shard_key
 from gitdata.model import DatumResult, RunPlan
 from gitdata.worker import syscalls
 from gitdata.worker.container import Container
 from gitdata.worker.datum import DatumRunner
 from gitdata.worker.job import WorkerJob, read_plan
+from gitdata.worker.live import LiveWriter
 from gitdata.worker.sandbox import Runner, Sandbox
 from gitdata.worker.segments import Segments
+
+_LIVE_SECONDS = 2.0  # between two looks of people at what a command prints
 
 
 def main() -> int:
@@ -47,10 +51,17 @@ def main() -> int:
 
 def _work(job: WorkerJob, plan: RunPlan, store: ObjectStore, commands: Runner) -> None:
     segments = Segments(store, job.zone, plan.stage_key, job.flush_seconds)
-    runner = DatumRunner(job, plan, store, commands, segments.flush_if_due)
+    live: LiveWriter | None = None
+
+    def began(datum: str, tries: int) -> None:
+        if live is not None:
+            live.began(datum, tries)
+
+    runner = DatumRunner(job, plan, store, commands, segments.flush_if_due, began)
     Path(job.scratch).mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         for line in sys.stdin.buffer:
+            live = LiveWriter(store, live_shard_key(job.zone, plan.job, int(line)), runner.tail, _LIVE_SECONDS)
             for datum in plan.datums[int(line) :: job.shards]:
                 result = runner.process(datum)
                 segments.add(result)
@@ -62,6 +73,7 @@ def _work(job: WorkerJob, plan: RunPlan, store: ObjectStore, commands: Runner) -
                     up=runner.outputs.bytes_up,
                 )
             segments.flush()
+            live.close(keep=True)
             _tell(event="shard", shard=int(line))
     finally:
         # Also on the way out of an error: what was done is done. An error of this flush is then the one that is told.

@@ -96,6 +96,10 @@ class DatumRunner:
             result = DatumResult(datum.id, failure=Failure("infrastructure", error.message))
         return self._told(result)
 
+    def tail(self, most: int) -> bytes:
+        """The end of what the tries of the datum in hand have printed. May be called by another thread."""
+        return self._mask.bytes(self._log.bytes())[-most:]
+
     def lost(self, datum: Datum, judge: Callable[[int], Failure]) -> DatumResult:
         """The result of the datum in hand, whose try nobody saw end. judge: what that means after so many tries."""
         return self._told(DatumResult(datum.id, failure=judge(self._tries)))

@@ -307,3 +307,13 @@ def test_a_stage_without_an_image_runs_the_programs_of_this_machine(executor: Lo
     assert done.plan.environment.id.startswith("host:")
     assert done.log().splitlines()[0] == "/"
     assert "No such file" in done.log()
+
+
+def test_what_a_command_prints_can_be_read_while_it_runs(executor: LocalExecutor, bench: Bench) -> None:
+    plan = bench.plan(executor, bench.stage("echo epoch 1 of many; sleep 1000"), {"in": bench.input({"a": b""})})
+    job = bench.job(plan)
+    executor.start(job, bench.git)
+    status = bench.wait(executor, job.name, until=lambda: "epoch 1 of many" in bench.printed(job))
+    assert status.state == "running"
+    executor.cancel(job.name)
+    bench.wait(executor, job.name)
