@@ -14,6 +14,7 @@ from gitdata.formats.records import History, RunRecord
 ATTEMPTS = 5  # of a run for one source commit, whatever the cause
 INFRASTRUCTURE_ATTEMPTS = 3  # of those, that one execution key may lose to the machine or the network
 LONGEST_BACKOFF_MS = 300_000
+SUPERSEDED = "superseded"  # cause of a run that was given up for a newer commit: no other is kept from it
 _BACKOFF_MS = 2_000
 
 
@@ -32,6 +33,8 @@ def why_stopped(history: History, execution: str, commit: str, retried: frozense
     if len(made) >= ATTEMPTS:
         return f"{record.job} failed: {record.message} ({len(made)} attempts are the most for one commit: push another)"
     if record.execution_key != execution or record.job in retried:
+        return ""
+    if record.cause == SUPERSEDED and record.commit != commit:
         return ""
     if record.cause != "infrastructure":
         return f"{record.job} failed: {record.message}"

@@ -25,6 +25,7 @@ _MOST = 1_000_000  # also keeps out infinity and what is no number
 _MOST_ID = 2**31 - 1
 _LEAST = {  # where 0 would not do
     ("controller", "poll_seconds"): 0.1,  # a poll asks the git server
+    ("controller", "supersede_after"): 0,
     ("builds", "poll_seconds"): 0.1,
     ("builds", "keep_seconds"): 60,  # whoever waits for the Job looks at its end
     ("images", "at_once"): 1,
@@ -61,7 +62,8 @@ _TOLERATION: Mapping[str, tuple[type, str]] = {  # of each key: its kind, its fo
 class ControllerSettings:
     """``[controller]``. branches: patterns, empty = the default branch. sends: branches whose messages are sent,
     empty = the default branch. poll_seconds: how often to look without a wake-up. cores: 0 = all of the machine.
-    on_supersede: ``finish`` or ``cancel`` a commit in progress when a newer one comes.
+    on_supersede: ``finish`` or ``cancel`` a commit in progress when a newer one comes. supersede_after: for how many
+    seconds a run of it that the newer one does not want may make no progress.
     """
 
     branches: tuple[str, ...] = ()
@@ -70,6 +72,7 @@ class ControllerSettings:
     flush_seconds: float = 5.0
     cores: int = 0
     on_supersede: str = "finish"
+    supersede_after: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)

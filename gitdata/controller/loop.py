@@ -28,6 +28,7 @@ from gitdata.controller.notify import OUTBOX_REF
 from gitdata.controller.publish import Tips, publish
 from gitdata.controller.published import in_the_way, output_ref, published_source
 from gitdata.controller.site import Site
+from gitdata.controller.supersede import Supersede
 from gitdata.controller.watch import HEADS, OUTPUTS, Remote, look
 from gitdata.controller.wishes import make_wish
 from gitdata.errors import ConflictError, GitdataError, RemoteError
@@ -79,6 +80,8 @@ class Controller:
         self.site, self.settings = site, settings
         self.say, self.clock = say, clock
         self.driver = Driver(site, say=say, clock=clock)
+        self.supersede = Supersede(self.driver, int(settings.supersede_after * 1000), clock)
+        self._pending: dict[str, Progress] = {}  # of branches: the newest commit, while another is in progress
         self.remote = Remote()
         self.branches: dict[str, Progress] = {}
         self.problems: dict[str, Exception] = {}  # branch -> what keeps it from its end, as of the last turn
@@ -98,8 +101,6 @@ class Controller:
     def has_looked(self) -> bool:
         """Whether what is known of the git remote is of this turn."""
         return not self._old
-
-    # ------------------------------------------------------------------------------------------------------- a turn
 
     def turn(self, *, fresh: bool = True, stopping: Callable[[], bool] = lambda: False) -> bool:
         """Do what can be done now. True while anything is still in progress. Raises the first transient error, after
@@ -251,6 +252,8 @@ class Controller:
         self._tell(memory, survey)
         wanted |= {plan.job for plan in survey.plans.values() if plan.state == "run"}
         if not survey.terminal or stopping():
+            if commit != tip and not stopping():
+                self._superseded(survey, branch, tip, output)
             return True
         if not survey.plans and not survey.error and output is None:
             self._spent |= mine.keys()
@@ -267,6 +270,15 @@ class Controller:
         if self._publish(memory, survey, mine):
             return commit != tip
         return self._refused(memory, branch)
+
+    def _superseded(self, survey: Survey, branch: str, tip: str, output: str | None) -> None:
+        """Say what a newer commit waits for, and give up what it no longer wants and what does not move."""
+        pending = self._pending.setdefault(branch, Progress())
+        pending.commit = tip
+        busy = ", ".join(f"{name} ({plan.why})" for name, plan in survey.plans.items() if not plan.terminal)
+        self._say_once(f"wait of {branch}", f"{branch}: {tip[:12]} waits for {survey.wish.commit[:12]}: {busy}")
+        if self.supersede.give_up(survey, self._wish(pending, branch, output)):
+            self.say(f"{branch}: what {tip[:12]} does not want and does not move is given up")
 
     def _wish(self, memory: Progress, branch: str, output: str | None) -> Wish:
         """What is wanted of the commit in progress; made anew only when something of it has changed."""
@@ -332,8 +344,6 @@ class Controller:
             self.site.executor.forget(plan.job)
         self.say(f"{branch}: published {str(moved[output_ref(branch)])[:12]}, the outputs of {survey.wish.commit[:12]}")
         return True
-
-    # -------------------------------------------------------------------------------------------------- housekeeping
 
     def _tell(self, memory: Progress, survey: Survey) -> None:
         if survey.error:

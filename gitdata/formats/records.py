@@ -33,7 +33,8 @@ class Counts:
 class RunRecord:
     """One record. time: milliseconds; for a result, started and finished too.
 
-    cause: ``user`` or ``infrastructure`` for what failed, else "". output: of a result whose datums all have outputs.
+    cause: ``user``, ``infrastructure`` or ``superseded`` (for a newer commit) for what failed, else "".
+    output: of a result whose datums all have outputs.
     """
 
     kind: Kind
@@ -152,7 +153,7 @@ class History:
     @property
     def last_failure(self) -> tuple[str, RunRecord] | None:
         """The failure of the highest attempt; of several, one of the user's first, then that with the smallest name."""
-        order = lambda item: (-item[1].attempt, item[1].cause != "user", item[0])  # noqa: E731
+        order = lambda item: (-item[1].attempt, item[1].cause == "infrastructure", item[0])  # noqa: E731
         return min(self.failures, key=order, default=None)
 
 

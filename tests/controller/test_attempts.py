@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from gitdata.backends.git import Git
 from gitdata.controller.attempts import ATTEMPTS
 from gitdata.controller.clone import open_clone
+from gitdata.controller.jobs import list_jobs
 from gitdata.controller.loop import Controller
 from gitdata.controller.requests import push_request
 from gitdata.controller.site import Site
@@ -229,3 +230,39 @@ def test_every_commit_ends(lab: Lab, stages: list[Sketch], answers: list[str], s
             attempts[run_of_job(job.name), job.commit].add(job.name)
     assert all(len(names) <= ATTEMPTS for names in attempts.values()), attempts
     assert world.too_late == []
+
+
+def test_what_stands_still_and_is_not_wanted_gives_way_to_a_newer_commit(lab: Lab) -> None:
+    branch = f"work{next(numbers)}"
+    world = World(lab, branch, [Sketch("a"), Sketch("b")], ["ok", "hangs", "ok"])
+    lab.work.git("checkout", "--quiet", "-B", branch, "main")
+    world.push("stages")
+    first = lab.work.git("rev-parse", "HEAD").strip()
+
+    def newer(world: World) -> None:
+        world.turn()
+        world.do("readme")  # it wants the same run
+        for _ in range(6):
+            world.turn()
+        assert lab.tip(branch) is None
+        second = lab.work.git("rev-parse", "HEAD").strip()
+        assert any(line.startswith(f"{branch}: {second[:12]} waits for {first[:12]}: s1 (") for line in lab.log)
+        world.stages[1] = Sketch("c")
+        world.push("another command")
+        for _ in range(TURNS):
+            if not world.turn():
+                break
+        third = lab.work.git("rev-parse", "HEAD").strip()
+        assert lab.output(branch).source == third
+        assert lab.states(branch) == {"s0": "success", "s1": "success"}
+        rows = {row.stage: row for row in list_jobs(lab.store, "main", (), 10) if row.state == "failed"}
+        assert {name: row.message for name, row in rows.items()} == {"s1": f"cancelled: superseded by {third[:12]}"}
+        # It is no failure for a commit that wants it again.
+        world.stages[1] = Sketch("b")
+        world.push("as before")
+        for _ in range(TURNS):
+            if not world.turn():
+                break
+        assert lab.states(branch) == {"s0": "success", "s1": "success"}
+
+    world.life([], newer)
