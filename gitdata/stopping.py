@@ -30,6 +30,26 @@ def unwound_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """What a signal raises (Ctrl-C) is raised at the end of the block: what it starts is noted, or not begun."""
+    if threading.current_thread() is not threading.main_thread():  # no signal raises anything there
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    raising = [number for number, handler in before.items() if callable(handler)]
+    for number in raising:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number in raising:
+            signal.signal(number, before[number])
+        for caught in came:
+            signal.raise_signal(caught)
+
+
 class Stop(threading.Event):
     """An event that a signal handler may set; it stays set.
 

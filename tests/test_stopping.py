@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from gitdata.stopping import Stop
+from gitdata.stopping import Stop, undisturbed, unwound_by_sigterm
 
 # Signals as fast as they can be taken, into a main thread that does nothing but wait.
 HAMMERED = """
@@ -46,3 +47,26 @@ def test_it_ends_the_waits_of_all_threads_and_stays_set() -> None:
     assert stop.wait(0) is True
     with pytest.raises(NotImplementedError):
         stop.clear()
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_an_interrupt_waits_for_the_end_of_what_it_would_tear_apart(
+    number: signal.Signals, raised: type[BaseException]
+) -> None:
+    done = []
+    with unwound_by_sigterm():
+        with pytest.raises(raised), undisturbed():  # noqa: PT012  (that all of it is done is the point)
+            signal.raise_signal(number)
+            done.append("begun and noted")
+        with pytest.raises(raised):
+            signal.raise_signal(number)  # afterwards as before
+    assert done
+
+
+def test_where_no_signal_raises_nothing_is_held_back() -> None:
+    with undisturbed():
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    thread = threading.Thread(target=lambda: undisturbed().__enter__())
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from gitdata.errors import MachineError
+from gitdata.stopping import undisturbed
 
 _GRACE_SECONDS = 10.0
 _TAIL_BYTES, _LOG_BYTES = 64 << 10, 32 << 20
@@ -54,15 +55,19 @@ class Processes:
         def over() -> bool:
             return self.closed or time.monotonic() >= deadline
 
-        with self._started(command, env, cwd, umask, pass_fds) as process:
-            try:
-                tail = _follow(process, log, over)
-                while process.poll() is None and not over():
-                    with suppress(subprocess.TimeoutExpired):
-                        process.wait(0.2)
-                code = process.poll()
-            finally:
-                self._end(process)
+        started: list[subprocess.Popen[bytes]] = []
+        try:
+            with undisturbed():  # an interrupt between its start and our knowing of it would leave it running
+                started.append(self._started(command, env, cwd, umask, pass_fds))
+            tail = _follow(started[0], log, over)
+            while started[0].poll() is None and not over():
+                with suppress(subprocess.TimeoutExpired):
+                    started[0].wait(0.2)
+            code = started[0].poll()
+        finally:
+            for process in started:
+                with process:
+                    self._end(process)
         return code, tail.decode(errors="replace")
 
     def close(self) -> None:

@@ -34,9 +34,10 @@ PACKAGES = {  # program -> Debian's package
 }
 SERVICES = frozenset({"containerd", "docker-registry"})
 POLICY = Path("/usr/sbin/policy-rc.d")
-OTHERS = {  # what other tests run, that of containers and of the launcher
+OTHERS = {  # what other tests run: those of containers, of the launcher, of git's servers, of the hooks
     "podman": "podman",
     "busybox": "busybox-static",
+    "ssh": "openssh-client",
     "cc": "gcc",
     "/usr/include/stdlib.h": "libc6-dev",
 }

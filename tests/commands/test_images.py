@@ -144,4 +144,4 @@ def test_what_goes_wrong_is_told(staged: Repo, gitdata: Program, config: Path, t
     staged.git("rm", "-q", "stage-images/a/Dockerfile")
     staged.commit("gone")
     assert "has no Dockerfile" in gitdata("images", "list", "--config", config, code=4).stderr
-    assert "no such commit" in gitdata("images", "list", "--config", config, cwd=tmp_path, code=3).stderr
+    assert "no git working tree" in gitdata("images", "list", "--config", config, cwd=tmp_path, code=3).stderr

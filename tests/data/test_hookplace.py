@@ -215,13 +215,13 @@ def test_husky(data: Repo, gitdata: Program, tmp_path: Path) -> None:
     """As a team has it: every `npm install` runs husky, which sets core.hooksPath again."""
     npm = shutil.which("npm")
     if npm is None:
-        pytest.skip("npm is not installed")
+        pytest.skip("husky: npm is not installed")
     data.write("package.json", '{"private": true, "scripts": {"prepare": "husky"}, "devDependencies": {"husky": "9"}}')
     data.write(".gitignore", "/node_modules/\n/images\n")
     settings = ["--no-audit", "--no-fund", "--no-package-lock"]
     done = subprocess.run([npm, "install", *settings], cwd=data.path, capture_output=True, text=True, check=False)
     if not (data.path / ".husky/_").is_dir():
-        pytest.skip(f"husky cannot be had: {done.stderr.strip().splitlines()[-1:]}")
+        pytest.skip(f"husky: it cannot be had: {done.stderr.strip().splitlines()[-1:]}")
     data.write(".husky/pre-commit", "echo husky >>../ran\n")
     data.write(".husky/commit-msg", 'basename "$0" >>../ran\n')
     data.git("add", "--all")

@@ -65,7 +65,7 @@ def test_names_that_are_one_elsewhere_are_stored_and_said(repo: Repo, gitdata: P
     for name in ("A.txt", "a.txt", COMPOSED, DECOMPOSED):
         repo.write(f"data/{name}", f"content of {name}")
     if len(list((repo.path / "data").iterdir())) < 4:
-        pytest.skip("NOT TESTED, names that differ only in case: this filesystem takes them for one")
+        pytest.skip("filesystems: this one takes names that differ only in case for one")
     done = gitdata("add", "data")
     [line] = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
     assert "'A.txt' and 'a.txt'" in line

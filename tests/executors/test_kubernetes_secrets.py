@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from gitdata.executors.kubernetes_secrets import (
     registry_secret,
     store_keys,
     store_options,
+)
+
+needs_ssh = pytest.mark.skipif(
+    shutil.which("ssh-keygen") is None, reason="ssh: it is not installed; Debian has openssh-client"
 )
 
 
@@ -75,6 +80,7 @@ def test_git_gives_the_token_to_its_host_alone(tmp_path: Path, user: str, name: 
         assert (done.returncode, done.stderr) == (0, "")
 
 
+@needs_ssh
 @pytest.mark.parametrize("url", ["ssh://git@git.example/p.git", "git@git.example:p.git", "git.example:/srv/p.git"])
 def test_a_key_for_ssh_needs_the_servers_key(tmp_path: Path, url: str) -> None:
     key, hosts, pod = tmp_path / "key", tmp_path / "hosts", tmp_path / "pod"
@@ -92,6 +98,7 @@ def test_a_key_for_ssh_needs_the_servers_key(tmp_path: Path, url: str) -> None:
     assert "ServerAliveInterval=" in said.stdout
 
 
+@needs_ssh
 @pytest.mark.parametrize("kind", ["ed25519", "pem"])
 def test_a_key_with_a_passphrase_is_refused(tmp_path: Path, kind: str) -> None:
     key = tmp_path / "key"

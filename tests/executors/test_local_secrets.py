@@ -182,7 +182,7 @@ def build_wheel(folder, *_):
 def test_a_home_and_settings_below_a_system_folder_are_covered(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     top = Path("/opt") if os.access("/opt", os.W_OK) else None
     if top is None:
-        pytest.skip("this user may write to no system folder")
+        pytest.skip("root: this user may write to no system folder")
     place = top / f"gitdata-test-{os.getpid()}"
     (place / "home").mkdir(parents=True)
     try:

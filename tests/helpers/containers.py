@@ -51,7 +51,7 @@ class Containers:
                 place = tarfile.TarInfo(name_)
                 place.type, place.mode = tarfile.DIRTYPE, 0o755
                 tar.addfile(place)
-            tar.add("/bin/busybox", "bin/busybox")
+            tar.add("/bin/busybox", "bin/busybox", filter=lambda info: info.replace(mode=0o755, deep=False))
             for program in _PROGRAMS.split():
                 link = tarfile.TarInfo(f"bin/{program}")
                 link.type, link.linkname = tarfile.SYMTYPE, "busybox"
@@ -62,7 +62,7 @@ class Containers:
             ):
                 file = self.folder / "file"
                 file.write_text(text)
-                tar.add(file, name_)
+                tar.add(file, name_, filter=lambda info: info.replace(mode=0o644, deep=False))  # whatever the umask
         self.call(
             "import", *(f"--change={c}" for c in ("ENV LANG=C.UTF-8", "ENV PATH=/bin", *changes)), str(made), name
         )
