@@ -167,7 +167,6 @@ def _init(box: Box, closed: tuple[str, ...], streams: tuple[int, int], report: i
     _close_all_but(*streams, report)
     try:
         root.enter(box, closed)
-        syscalls.conceal(True)
         command = os.fork()
     except OSError as error:
         os.write(report, f"setup:{error.strerror or error}".encode(errors="replace"))
@@ -197,7 +196,6 @@ def _command(box: Box, streams: tuple[int, int], report: int) -> NoReturn:
     """Become the user's command: no privileges, no open files but the three, nothing inherited."""
     doing, kind = "give up privileges", "setup"
     try:
-        syscalls.conceal(False)
         os.setsid()
         for descriptor, number in ((streams[0], 0), (streams[1], 1), (streams[1], 2)):
             os.dup2(descriptor, number)
