@@ -9,7 +9,7 @@ CLIENT = $(addprefix -p gitdata.,cli commands data backends formats)
 # Thousands of short Python processes: each would compile all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-cluster lint format bench clean
+.PHONY: demo test soak test-cluster lint format bench clean
 
 demo: $(VENV)/.installed-notify  ## the whole path on this machine: four stages, three pushes, in ./demo/
 	PATH="$(abspath $(VENV))/bin:$$PATH" examples/demo
@@ -19,6 +19,9 @@ test: $(VENV)/.installed-dev,notify,stages  ## every test, with real git, real D
 
 test-cluster: $(VENV)/.installed-dev,notify,stages  ## the tests on a real Kubernetes; builds it the first time (10 to 30 minutes)
 	GITDATA_TEST_CLUSTER=build $(VENV)/bin/python -m pytest -n 2 -m cluster
+
+soak: $(VENV)/.installed-dev,notify,stages  ## days of random work by gitdata, DVC and git: 300 steps with hooks and 300 without
+	SOAK_STEPS=300 $(VENV)/bin/python -m pytest -n 2 tests/e2e/test_ordinary_days.py
 
 lint: $(VENV)/.installed-dev,notify,stages
 	$(VENV)/bin/ruff check .
