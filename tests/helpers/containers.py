@@ -27,6 +27,12 @@ _OPTIONS: tuple[tuple[str, ...], ...] = (
 )
 
 
+def _readable(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Whatever the umask here."""
+    info.mode = 0o755
+    return info
+
+
 @dataclass(frozen=True)
 class Containers:
     """engine: works here, with these options. folder: of the session. environment: its settings."""
@@ -51,7 +57,7 @@ class Containers:
                 place = tarfile.TarInfo(name_)
                 place.type, place.mode = tarfile.DIRTYPE, 0o755
                 tar.addfile(place)
-            tar.add("/bin/busybox", "bin/busybox", filter=lambda info: info.replace(mode=0o755, deep=False))
+            tar.add("/bin/busybox", "bin/busybox", filter=_readable)
             for program in _PROGRAMS.split():
                 link = tarfile.TarInfo(f"bin/{program}")
                 link.type, link.linkname = tarfile.SYMTYPE, "busybox"
@@ -62,7 +68,7 @@ class Containers:
             ):
                 file = self.folder / "file"
                 file.write_text(text)
-                tar.add(file, name_, filter=lambda info: info.replace(mode=0o644, deep=False))  # whatever the umask
+                tar.add(file, name_, filter=_readable)
         self.call(
             "import", *(f"--change={c}" for c in ("ENV LANG=C.UTF-8", "ENV PATH=/bin", *changes)), str(made), name
         )
