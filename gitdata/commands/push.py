@@ -43,7 +43,7 @@ def _send(repo: Repository, head: str) -> None:
     brought = brought_by(repo.git, [Line("HEAD", head, "", "")], "*")
     whole = outputs_at(repo.git, head)
     with Progress("sending") as show:
-        done = send(repo, brought.outputs, whole.outputs, show)
+        done = send(repo, brought.outputs, whole.outputs, show, must_answer=True)
         show.done(done.objects, done.bytes)
     record(repo, done.proven, complete=not done.lost)
     problems = [f"{problem}: its data was not sent" for problem in (*brought.problems, *whole.problems)]

@@ -42,9 +42,17 @@ class Sent:
 
 
 def send(
-    repo: Repository, brought: Iterable[Outgoing], earlier: Iterable[Outgoing], progress: Progress | None = None
+    repo: Repository,
+    brought: Iterable[Outgoing],
+    earlier: Iterable[Outgoing],
+    progress: Progress | None = None,
+    *,
+    must_answer: bool = False,
 ) -> Sent:
-    """Send both. Raises MissingDataError naming path and oid of what is lost of ``brought``."""
+    """Send both. Raises MissingDataError naming path and oid of what is lost of ``brought``.
+
+    must_answer: raise also where a remote cannot be asked for what an earlier push may have left behind.
+    """
     sent = Sent()
     must, may = _wanted(repo.cache, brought), _wanted(repo.cache, earlier)
     for remote in dict.fromkeys([*must, *may]):
@@ -71,7 +79,13 @@ def send(
         if new:
             _send_all(repo.cache, store, new, sent, progress)
             sent.proven |= {(remote, one.oid) for one in new}
-        _send_earlier(repo.cache, store, remote, old, sent, progress)
+        try:
+            _send_earlier(repo.cache, store, remote, old, sent, progress)
+        except GitdataError as error:
+            if must_answer:
+                raise
+            sent.lost = True
+            sent.remarks.append(f"whether earlier data is on {store.url} could not be told: {error.message}")
     return sent
 
 
@@ -115,9 +129,6 @@ def _send_earlier(
     except MissingDataError:
         for one in outputs:
             _send_one(cache, store, remote, one, sent)
-    except GitdataError as error:
-        sent.lost = True
-        sent.remarks.append(f"whether earlier data is on {store.url} could not be told: {error.message}")
 
 
 def _send_one(cache: Cache, store: ObjectStore, remote: str, one: Outgoing, sent: Sent) -> None:
