@@ -87,8 +87,10 @@ def full_status(*, as_json: bool) -> tuple[bool, list[GitdataError]]:
 
 
 def _remember(space: Workspace, survey: list[Seen]) -> None:
-    with suppress(PermissionError, BusyError), space.repo.lock():
-        space.remember(survey)
+    """Not in a repository that may only be read, and not while another process works in it."""
+    if space.unrecorded(survey):
+        with suppress(OSError, BusyError), space.repo.lock():
+            space.remember(survey)
 
 
 def _problems(space: Workspace, rows: list[Row]) -> dict[str, GitdataError]:

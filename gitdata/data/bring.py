@@ -6,6 +6,7 @@ keeps the others from being brought. It must never overwrite what was edited her
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Sequence
@@ -186,6 +187,8 @@ def _bring_all(space: Workspace, todo: list[Todo], offline: bool, progress: Prog
             mark_bringing(space.folder, one.path, item.held.oid if item.held else None, one.out.oid)
             partial = _write(space, item)
         except (GitdataError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # the others would not fit either
             done.append(_problem(one, error))
             continue
         space.set_base(one.path, Base(one.out.oid, partial))

@@ -6,6 +6,7 @@ is touched. What cannot be read stops no commit that has nothing to do with it.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +84,8 @@ def _is_settled(space: Workspace, survey: list[Seen], staged: dict[str, Tracked]
     away = [one for one in survey if one.state == "absent"]
     if any(moved(one.base.oid if one.base else None, one.git) for one in away):
         return False
-    return not any(base.oid and path not in staged for path, base in space.base.items())
+    gone = [path for path, base in space.base.items() if base.oid and path not in staged]
+    return not any(os.path.lexists(space.repo.root / path) for path in gone)
 
 
 def _name_problems(space: Workspace, staged: dict[str, Tracked], verdict: Verdict) -> None:

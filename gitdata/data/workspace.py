@@ -343,14 +343,21 @@ class Workspace:
 
     def remember(self, seen: Iterable[Seen]) -> None:
         """Record the bases of data that others brought (`dvc pull`), and which data is not here."""
+        for path, base in self.unrecorded(seen).items():
+            self.set_base(path, base)
+
+    def unrecorded(self, seen: Iterable[Seen]) -> dict[str, Base]:
+        """The bases that looking has shown and that are not recorded yet."""
+        shown: dict[str, Base] = {}
         for one in seen:
             path = one.tracked.path
             if one.state == "same" and one.held:
-                self.set_base(path, Base(one.held.oid, bool(one.held.absent)))
+                shown[path] = Base(one.held.oid, bool(one.held.absent))
             elif one.state == "absent" and path not in self.base:
-                self.set_base(path, Base(one.written or one.git, partial=True))
+                shown[path] = Base(one.written or one.git, partial=True)
             elif one.base is not None and path not in self.base:
-                self.set_base(path, one.base)
+                shown[path] = one.base
+        return {path: base for path, base in shown.items() if self.base.get(path) != base}
 
     def settle(self, paths: Iterable[str], *, complete: bool = False) -> None:
         """Nothing is left to do: the hooks need not start Python until something moves.
