@@ -92,7 +92,7 @@ follows() {
 # Whether the pointers, of the index or of the working tree, are others than those that the workspace last followed.
 pointers_moved() {
     ! { git ls-files -s -- '*.dvc' '*dvc.lock' &&
-        git diff --no-ext-diff --no-textconv --no-color -- '*.dvc' '*dvc.lock'; } | cmp -s - "$(state)/pointers"
+        GIT_OPTIONAL_LOCKS=0 git diff --no-ext-diff --no-textconv --no-color -- '*.dvc' '*dvc.lock'; } | cmp -s - "$(state)/pointers"
 }
 
 # Whether a later hook of the git command that runs will look at the workspace: then this one need not.
