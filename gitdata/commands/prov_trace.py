@@ -1,13 +1,14 @@
 """Trace one output file back to the raw inputs and the code that made it.
 
 PATH lies in a stage's output (`plot/threats.png`), REV is a branch, an output commit or a source commit. Each line
-names a file; what it was made from stands indented below it.
+names a file; what it was made from stands indented below it. A raw input has the commit that last changed that file,
+"or before" where listings of its folder cannot be had; what was reused has the commit and times of its first run.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gitdata.commands.prov_show import command_line
@@ -92,7 +93,7 @@ def _output(repository: Repository, revision: str) -> OutputCommit:
 
 def _lineage(repository: Repository, commit: str, remote: str | None) -> Lineage:
     git = repository.git
-    lineage = Lineage(git, git_remote(git), commit, None, default_branch=default_branch(git))
+    lineage = Lineage(git, git_remote(git), commit, None, default_branch=default_branch(git), cache=repository.cache)
     try:
         lineage.store = repository.remote(remote)
     except GitdataError as error:
@@ -131,23 +132,24 @@ def _json(step: Step) -> dict[str, Any]:
             "inputs": [{"name": name, **_json(inner)} for name, inner in step.inputs],
             "more_inputs": step.more,
         }
-    return made | {"commit": step.commit}
+    return made | {"commit": step.commit, "exact": step.exact}
 
 
 def _lines(step: Step, indent: str, shown: set[str]) -> Iterator[str]:
     digest = f"sha256 {step.sha256[:12]}" if step.sha256 else f"md5 {step.oid[:12]}"
     if step.kind != "output":
-        yield f"{indent}{step.path}  {size(step.size)}  {digest}  {step.kind}, changed in {step.commit[:12] or '?'}"
+        changed = (step.commit[:12] + ("" if step.exact else " or before")) if step.commit else "?"
+        yield f"{indent}{step.path}  {size(step.size)}  {digest}  {step.kind}, changed in {changed}"
         return
     yield f"{indent}{step.path}  {size(step.size)}  {digest}"
     inner = indent + "  "
     run = step.run
-    name = str(run.get("run", ""))
+    name = str(run.get("job") or run.get("run", ""))
     if name not in shown and run.get("stage"):  # a run that made several files of the chain is described once
         shown.add(name)
         yield f"{inner}by {run['stage']}: {command_line(run)}"
         yield f"{inner}   image {run.get('image')} ({run.get('environment')})"
-        yield f"{inner}   code {str(run.get('commit'))[:12]}, run {name[:12]}, {run.get('finished')}"
+        yield f"{inner}   code {_known(run, 'commit')}, run {_known(run, 'run')}, {run.get('finished')}"
     if run.get("datums"):
         yield f"{inner}from datum {', '.join(id[:12] for id in run['datums'])}:"
     else:
@@ -156,3 +158,7 @@ def _lines(step: Step, indent: str, shown: set[str]) -> Iterator[str]:
         yield from _lines(one, inner + "  ", shown)
     if step.more:
         yield f"{inner}  … and {step.more} more (--all)"
+
+
+def _known(run: Mapping[str, Any], name: str) -> str:
+    return str(run.get(name) or "?")[:12]

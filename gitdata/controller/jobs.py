@@ -70,7 +70,7 @@ def list_jobs(
 ) -> list[JobRow]:
     """The newest attempts, newest first, of one stage or ("") of all. Reads the records of ``limit`` runs at a time."""
     rows: list[JobRow] = []
-    for page, _ in _pages(store, zone, commits, limit):
+    for page, _ in pages(store, zone, commits, limit):
         rows += [row for row in page if stage in ("", row.stage)]
         if len(rows) >= limit:
             break
@@ -88,7 +88,7 @@ def jobs_until(
     ``MOST_JOBS`` or so where there is none.
     """
     rows: list[JobRow] = []
-    for page, left in _pages(store, zone, commits, _PAGE):
+    for page, left in pages(store, zone, commits, _PAGE):
         rows += page
         if len(rows) >= MOST_JOBS or any(row.id == id for row in page):
             break
@@ -103,7 +103,7 @@ def find_job(store: ObjectStore, zone: str, commits: Iterable[OutputCommit], id:
     return choose_job(jobs_until(store, zone, commits, id), id)
 
 
-def _pages(
+def pages(
     store: ObjectStore, zone: str, commits: Iterable[OutputCommit], size: int
 ) -> Iterator[tuple[list[JobRow], float]]:
     """The attempts of ``size`` runs at a time, and when (in milliseconds) something was last recorded of those left."""

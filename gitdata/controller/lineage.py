@@ -6,25 +6,29 @@ be asked, it says less and never fails for that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from gitdata.backends.git import Git
 from gitdata.backends.objects import ObjectStore
+from gitdata.controller.jobs import MOST_JOBS, JobRow, pages
 from gitdata.controller.notes import known_notes
 from gitdata.controller.recorded import read_index, read_records
 from gitdata.controller.sources import Tree
+from gitdata.data.cache import Cache
+from gitdata.data.changes import Change, Changes
 from gitdata.data.transfer import read_listing
 from gitdata.datums import enumerate_datums
-from gitdata.errors import GitdataError
+from gitdata.errors import GitdataError, MissingDataError
 from gitdata.formats.index import fold_index
 from gitdata.formats.provenance import parse_note
 from gitdata.identity import run_key
 from gitdata.model import Datum, DatumResult, Entry, Listing, Stage, leaves
 
 Statement = Mapping[str, Any]
+_PAGE = 50  # runs whose records are read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ def is_success(statement: Statement) -> bool:
 class Lineage:
     """Everything about one source commit. zone: whose records and index are believed.
 
-    default_branch: what specs may call the commit.
+    default_branch: what specs may call the commit. cache: where listings of data may be as well.
     """
 
     git: Git
@@ -69,6 +73,7 @@ class Lineage:
     store: ObjectStore | None
     zone: str = "main"
     default_branch: str = ""
+    cache: Cache | None = None
     remarks: list[str] = field(default_factory=list)
 
     @cached_property
@@ -152,16 +157,49 @@ class Lineage:
         assert self.store is not None
         return fold_index(read_index(self.store, [self.zone], key, {}), lambda result: result.failure is None)
 
-    def last_change(self, path: str) -> str:
-        """The commit that last changed a path, seen from the source commit; "" if nobody knows (a shallow clone)."""
-        if path not in self._changed:
-            done = self.git.call("--literal-pathspecs", "rev-list", "-1", self.commit, "--", path)
-            self._changed[path] = done.stdout.decode().strip() if done.returncode == 0 else ""
-        return self._changed[path]
+    def job(self, name: str) -> JobRow | None:
+        """An attempt at a run by its name, as recorded; None where that cannot be found out."""
+        try:
+            while name not in self._jobs and len(self._jobs) < MOST_JOBS:
+                page, _ = next(self._pages)
+                self._jobs |= {row.id: row for row in page}
+        except StopIteration:
+            pass
+        except GitdataError as error:
+            self._remark(error)
+        return self._jobs.get(name)
 
     @cached_property
-    def _changed(self) -> dict[str, str]:
+    def _jobs(self) -> dict[str, JobRow]:
         return {}
+
+    @cached_property
+    def _pages(self) -> Iterator[tuple[list[JobRow], float]]:
+        return pages(self.store, self.zone, (), _PAGE) if self.store is not None else iter(())
+
+    def change(self, kind: str, repo: str, path: str, oid: str) -> Change:
+        """The commit that last changed a file of an input, or the whole of it, seen from the source commit."""
+        if kind == "git":
+            return self._changes.of_git(self.commit, path)
+        try:
+            output = self.tree.outputs.get(repo)
+        except GitdataError:  # a commit that this clone has not
+            output = None
+        if output is None:
+            return replace(self._changes.of_git(self.commit, f"{repo}.dvc"), exact=False)
+        return self._changes.of_data(self.commit, output, path[len(repo) + 1 :], oid)
+
+    @cached_property
+    def _changes(self) -> Changes:
+        return Changes(self.git, self._files_of)
+
+    def _files_of(self, oid: str) -> Listing:
+        """The files of a data folder, from this machine or from the data remote."""
+        if self.cache is not None and self.cache.has(oid):
+            return self.cache.listing(oid)
+        if self.store is None:
+            raise MissingDataError(f"{oid} is not in the cache")
+        return read_listing(self.store, oid)
 
     def _remark(self, error: GitdataError) -> None:
         text = f"{error.message}; the inputs of whole runs are shown instead"

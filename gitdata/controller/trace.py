@@ -12,6 +12,8 @@ from typing import Any
 
 from gitdata.controller.lineage import Lineage, Made, Statement, definition, dependencies, run_of
 from gitdata.errors import MissingDataError
+from gitdata.formats.provenance import rfc3339
+from gitdata.formats.records import standing
 from gitdata.model import Entry
 
 _DEPTH = 100  # stages in a row; a pipeline has no cycles, a forged note may
@@ -21,8 +23,9 @@ _DEPTH = 100  # stages in a row; a pipeline has no cycles, a forged note may
 class Step:
     """One file or folder of the chain. kind: ``output`` of a stage, ``data`` of a pointer, ``git``.
 
-    path: in the repository. commit: for raw inputs, the one that last changed it. run: what is known of the run that
-    wrote it. exact: whether ``inputs`` are those of the very datums that wrote it. more: how many inputs are not shown.
+    path: in the repository. commit: for raw inputs, the one that last changed this very file. run: what is known of the
+    run that wrote it. exact: whether ``inputs`` are those of the very datums that wrote it; of raw inputs, whether no
+    commit before ``commit`` can be meant. more: how many inputs are not shown.
     """
 
     kind: str
@@ -53,7 +56,7 @@ class _Walk:
         if statement is None:
             return Step("output", path, oid, run={"run": run} if run else {})
         makers = self.lineage.makers(statement, inside) if inside else []
-        step = Step("output", path, oid, run=_run(statement, makers))
+        step = Step("output", path, oid, run=self._run(statement, makers))
         if makers:
             written = next(e for e in makers[0].result.outputs if e.path == inside)
             step = replace(step, oid=written.oid, size=written.size, sha256=written.sha256, exact=True)
@@ -103,9 +106,26 @@ class _Walk:
         digest = dependency.get("digest", {}).get("sha256")
         return self._raw(str(notes["kind"]), repo, repo, oid, notes.get("size"), digest)
 
+    def _run(self, statement: Statement, makers: list[Made]) -> dict[str, Any]:
+        """What is known of the run that wrote a file: where its datum was reused, of the earlier one that did it."""
+        known = _run(statement, makers)
+        newest = max((made.result for made in makers), key=lambda result: result.finished, default=None)
+        if newest is None or newest.job in ("", known["job"]):
+            return known
+        known |= {"job": newest.job, "run": "", "commit": ""}
+        known |= {"started": rfc3339(newest.started), "finished": rfc3339(newest.finished)}
+        row = self.lineage.job(newest.job)
+        if row is not None:
+            _, last = standing(row.records)
+            known |= {"run": row.run_key, "stage": row.stage, "commit": row.commit}
+            if last.kind == "result":
+                known |= {"started": rfc3339(last.started), "finished": rfc3339(last.finished)}
+        return known
+
     def _raw(self, kind: str, repo: str, path: str, oid: str, size: int | None, sha256: str | None) -> Step:
-        changed = self.lineage.last_change(path if kind == "git" else f"{repo}.dvc")
-        return Step("git" if kind == "git" else "data", path, oid, size, sha256, commit=changed)
+        change = self.lineage.change(kind, repo, path, oid)
+        name = "git" if kind == "git" else "data"
+        return Step(name, path, oid, size, sha256, commit=change.commit, exact=change.exact)
 
 
 def trace(lineage: Lineage, stage: str, inside: str, oid: str, run: str, *, limit: int) -> Step:
@@ -114,7 +134,7 @@ def trace(lineage: Lineage, stage: str, inside: str, oid: str, run: str, *, limi
     Raises MissingDataError where not even the run is known.
     """
     step = _Walk(lineage, limit).output(stage, inside, oid, run)
-    if not step.run.get("commit"):
+    if not step.run.get("stage"):
         raise MissingDataError(
             f"there is no provenance of {stage} for {lineage.commit[:12]}",
             hint="fetch the notes (`gitdata prov show`) or set the data remote",
@@ -140,7 +160,7 @@ def _run(statement: Statement, makers: list[Made]) -> dict[str, Any]:
     return {
         "run": run_of(statement),
         "stage": external.get("stage"),
-        "job": makers[0].result.job if makers else details.get("metadata", {}).get("invocationId"),
+        "job": details.get("metadata", {}).get("invocationId"),
         "datums": [made.datum.id for made in makers],
         "commit": named.get("source", {}).get("digest", {}).get("gitCommit", ""),
         "repository": external.get("repository"),

@@ -152,10 +152,27 @@ def test_reused_and_stale_outputs_still_know_where_they_come_from(lab: Lab, gitd
         for r in records
     }
     assert states["detect"]["datums"]["skipped"] == 2
-    # A datum that an earlier run did:
+    # A datum that an earlier run did keeps that run's commit and times, and each file the commit that changed it:
     top = gitdata.json("prov", "trace", "threat/b.json@main")["trace"]
     assert top["exact"]
-    assert top["inputs"][0]["inputs"][0]["path"] == "images/b"
+    (image, _) = top["inputs"][0]["inputs"]
+    assert (image["path"], image["commit"], image["exact"]) == ("images/b", lab.work.head(f"{first}~2"), True)
+    made = {name: one["made_by"] for name, one in (("threat", top), ("detect", top["inputs"][0]))}
+    for record in before:
+        definition = record["statement"]["predicate"]["buildDefinition"]
+        stage, run = definition["externalParameters"]["stage"], made.get(definition["externalParameters"]["stage"])
+        if run is not None:
+            assert (run["stage"], run["commit"]) == (stage, first)
+            assert run["run"] == definition["internalParameters"]["run_key"]
+            details = record["statement"]["predicate"]["runDetails"]["metadata"]
+            assert (run["job"], run["started"]) == (details["invocationId"], details["startedOn"])
+            assert run["finished"] == details["finishedOn"]
+    top = gitdata.json("prov", "trace", "threat/c.json@main")["trace"]
+    (image, _) = top["inputs"][0]["inputs"]
+    assert (image["commit"], top["made_by"]["commit"], top["inputs"][0]["made_by"]["commit"]) == (second,) * 3
+    text = gitdata("prov", "trace", "threat/b.json@main").stdout
+    assert f"data, changed in {lab.work.head(f'{first}~2')[:12]}\n" in text
+    assert second[:12] not in text
     # The plot is the first commit's, and is traced there:
     whole = gitdata.json("prov", "trace", "plot/plot.txt@main")
     assert whole["source"] == first
