@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
 def add_paths(space: Workspace, paths: list[str], errors: list[GitdataError]) -> list[Added]:
     """Add under the lock and stage. What is wrong with one path is added to ``errors`` and stops no other."""
-    with space.repo.lock():
+    with space.lock():
         known = space.staged() | space.written()
         wanted = targets(space, paths, known, errors)
         done = []

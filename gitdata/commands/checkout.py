@@ -44,7 +44,7 @@ def update(
     again: also make files anew that are of another type than `cache.type` says.
     """
     space = Workspace(repo)
-    with repo.lock():
+    with space.lock():
         # The pointer of the working tree counts: `git restore x.dvc` or an edit by hand is what the user means.
         known = space.staged() | space.written()
         with Progress("fetching") as show:

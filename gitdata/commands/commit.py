@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
 def add_changed(space: Workspace) -> None:
     """Bring the pointers of all changed data up to date. Raises ConflictError before anything is touched."""
-    with space.repo.lock():
+    with space.lock():
         staged = space.staged()
         survey = space.survey()
         both = [seen.tracked.path for seen in survey if seen.state == "conflict" and not seen.tracked.pipeline]

@@ -111,7 +111,8 @@ def _after(repo: Repository, name: str, rest: list[str]) -> None:
     """Have the workspace follow the pointers. Never fails: git has acted already."""
     try:
         space = Workspace(repo)
-        with repo.lock():
+        with space.lock():
+            rows = space.pointer_rows()  # git may move them while the data is brought
             staged = space.staged()
             written = space.written_of(staged)
             wanted = [one for path, one in written.items() if one.watched and moved(space.oid_of(path), one.out.oid)]
@@ -120,7 +121,7 @@ def _after(repo: Repository, name: str, rest: list[str]) -> None:
                 done = bring(space, wanted, follow=True, offline=name == "post-index-change", progress=show)
             done += clear_gone(space, staged | written, _former(repo, name, rest))
             if not any(one.done == "missing" for one in done):
-                space.follow()
+                space.follow(rows)
     except (GitdataError, OSError) as error:
         say(f"gitdata: data was not brought up to date: {error}; `gitdata checkout` tries again")
         return

@@ -88,5 +88,5 @@ def set_up_hooks(git: Git) -> None:
 def _remember(repo: Repository) -> None:
     """Data that DVC brought here is what its pointers say: from now on changes to it can be told."""
     space = Workspace(repo)
-    with repo.lock():
+    with space.lock():
         space.remember(space.survey())

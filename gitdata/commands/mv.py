@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     into = args.dest.endswith("/") or (repo.root / dest).is_dir()
     if len(args.sources) > 1 and not into:
         raise UsageError(f"{args.dest} is no folder", hint=f"{args.dest}/ makes it one")
-    with repo.lock():
+    with space.lock():
         for word in args.sources:
             source = repo.relative(Path(word))
             named = mentions(repo.git, source.removesuffix(".dvc"))

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         check_relpath(item.path)
         if inside and not inside.out.is_dir and item.path != inside.path:
             raise InvalidInputError(f"{inside.path} is a single file, not a data folder")
-    with repo.lock():
+    with space.lock():
         for folder in {(repo.root / item.path).parent for item in items}:
             sweep(folder)
         for item in items:

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     space = Workspace(repo)
     paths = [repo.relative(path) for path in args.paths]
     named = [stage for path in paths for stage in mentions(repo.git, path.removesuffix(".dvc"))]
-    with repo.lock():
+    with space.lock():
         done = remove(space, paths, force=args.force, cached=args.cached, below=args.recursive)
     for one in done:
         print_line(f"{one.path}: {_told(one)}")

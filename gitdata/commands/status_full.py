@@ -58,6 +58,7 @@ def full_status(*, as_json: bool) -> tuple[bool, list[GitdataError]]:
     """Print the status; whether anything differs, and what could not be read."""
     repo = Repository.open()
     space = Workspace(repo)
+    pointers = space.pointer_rows()  # git may move them meanwhile
     survey = space.survey()
     private = unshared(space.git, [seen.tracked.path for seen in survey if not seen.tracked.generated])
     rows = [_row(space, seen, seen.tracked.path not in private) for seen in survey]
@@ -73,24 +74,24 @@ def full_status(*, as_json: bool) -> tuple[bool, list[GitdataError]]:
             "outputs": [_json(row) for row in rows],
             "without_pointer": left,
             "left_outputs": [{"stage": stage, "message": text} for stage, text in sorted(made.items())],
-            "problems": [
-                {"path": path, "message": e.message, "hint": e.hint or None} for path, e in (problems | outside).items()
-            ],
+            "problems": [_problem(path, error) for path, error in (problems | outside).items()],
         }
         print_json(document)
     else:
         _show(rows, ahead, problems | outside, left)
         print_lines(list(made.values()))
     if not dirty and all(row.seen.base and row.seen.base.oid == row.seen.git for row in rows):
-        _leave_marks(space, rows)
+        _leave_marks(space, rows, pointers)
     return dirty, list(problems.values())
 
 
 def _remember(space: Workspace, survey: list[Seen]) -> None:
     """Not in a repository that may only be read, and not while another process works in it."""
+    known = space.base
     if space.unrecorded(survey):
-        with suppress(OSError, BusyError), space.repo.lock():
-            space.remember(survey)
+        with suppress(OSError, BusyError), space.lock():
+            if space.base == known:  # else data was brought since it was looked at
+                space.remember(survey)
 
 
 def _problems(space: Workspace, rows: list[Row]) -> dict[str, GitdataError]:
@@ -98,12 +99,12 @@ def _problems(space: Workspace, rows: list[Row]) -> dict[str, GitdataError]:
     return space.problems | {row.seen.tracked.path: row.seen.problem for row in rows if row.seen.problem}
 
 
-def _leave_marks(space: Workspace, rows: list[Row]) -> None:
+def _leave_marks(space: Workspace, rows: list[Row], pointers: bytes) -> None:
     """Not in a repository that may only be read."""
     watched = {row.seen.tracked.path for row in rows}
     if watched == space.staged().keys():
         with suppress(PermissionError):
-            space.settle(watched, complete=True)
+            space.settle(watched, pointers, complete=True)
 
 
 def _row(space: Workspace, seen: Seen, shared: bool) -> Row:

@@ -48,7 +48,7 @@ def pre_commit(repo: Repository, index: Path | None, command: str, *, merging: b
     under_way = "merge" if merging else _under_way(repo)
     mode = _mode(space)
     temporary = index is not None and not _is_own(repo, index)
-    with repo.lock():
+    with space.lock():
         staged = space.staged()
         survey = space.survey_staged(staged)
         changed = _judge(space, survey, mode, verdict)
@@ -71,7 +71,7 @@ def pre_commit(repo: Repository, index: Path | None, command: str, *, merging: b
         if left or verdict.refused or not _is_settled(space, survey, staged):
             space.unsettle()
         elif not temporary:
-            space.settle(staged)
+            space.settle(staged, space.pointer_rows())  # git has its index locked: they are the same still
     return verdict
 
 

@@ -11,8 +11,8 @@ import hashlib
 import os
 import posixpath
 import time
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -93,6 +93,13 @@ class Workspace:
         self.stats = StatIndex(self.folder / "stat.json", repo.root)
         self.listings: dict[str, Listing] = {}  # by oid: those read so far, from the cache or a remote
         self.began = time.time()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """The repository's lock. What others have recorded until it is ours counts, and is not undone."""
+        with self.repo.lock():
+            self.base = load_base(self.folder)
+            yield
 
     # ----------------------------------------------------------------------------------------------------- pointers
 
@@ -359,19 +366,20 @@ class Workspace:
                 shown[path] = one.base
         return {path: base for path, base in shown.items() if self.base.get(path) != base}
 
-    def settle(self, paths: Iterable[str], *, complete: bool = False) -> None:
+    def settle(self, paths: Iterable[str], pointers: bytes, *, complete: bool = False) -> None:
         """Nothing is left to do: the hooks need not start Python until something moves.
 
-        paths: of all outputs. complete: every object was found in the cache.
+        paths: of all outputs. pointers: the ``pointer_rows`` that were looked at. complete: every object was found in
+        the cache.
         """
         self.stats.save()
         cache = self.repo.cache.folder if complete else None
-        mark_scanned(self.repo.root, self.folder, sorted(paths), self.pointer_rows(), self.began, cache)
+        mark_scanned(self.repo.root, self.folder, sorted(paths), pointers, self.began, cache)
 
     def unsettle(self) -> None:
         unmark(self.repo.root)
 
-    def follow(self) -> None:
-        """The workspace was made what the pointers say: until they move, no hook need look at them again."""
-        mark_followed(self.folder, self.pointer_rows())
+    def follow(self, pointers: bytes) -> None:
+        """The workspace was made what these ``pointer_rows`` say: until they move, no hook need look at them again."""
+        mark_followed(self.folder, pointers)
         self.unsettle()

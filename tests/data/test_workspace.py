@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gitdata.data.base import mark_bringing
+from gitdata.data.base import Base, mark_bringing
 from gitdata.data.bring import bring, clear_gone
+from gitdata.data.outgoing import outputs_at
 from gitdata.data.repository import Repository
 from gitdata.data.setup import add_remote, make_folder
 from gitdata.data.track import add, stage, targets
@@ -65,6 +66,42 @@ def test_a_damaged_base_is_none(opened: Repository, text: bytes) -> None:
     (opened.git_dir / "gitdata").mkdir()
     (opened.git_dir / "gitdata/base.json").write_bytes(text)
     assert Workspace(opened).base == {}
+
+
+def test_what_another_process_recorded_meanwhile_is_not_undone(opened: Repository, repo: Repo) -> None:
+    repo.write("images/a", "a")
+    space = track(opened, "images")
+    other = Workspace(opened)
+    with other.lock():
+        other.set_base("images", Base("0" * 32 + ".dir", partial=True))
+    with space.lock():
+        space.set_base("model", Base("1" * 32))
+    assert Workspace(opened).base == {"images": Base("0" * 32 + ".dir", partial=True), "model": Base("1" * 32)}
+
+
+def test_pointers_that_move_while_data_is_looked_at_are_looked_at_again(opened: Repository, repo: Repo) -> None:
+    repo.write("images/a", "a")
+    space = track(opened, "images")
+    rows = space.pointer_rows()
+    repo.write("images/a", "b")
+    track(opened, "images")
+    space.settle(["images"], rows)
+    assert (space.folder / "pointers").read_bytes() != space.pointer_rows()
+    space.follow(rows)
+    assert (space.folder / "pointers").read_bytes() != space.pointer_rows()
+
+
+def test_nothing_in_a_folder_of_dvcs_own_is_a_pointer(opened: Repository, repo: Repo) -> None:
+    repo.write("images/a", "a")
+    track(opened, "images")
+    text = (repo.path / "images.dvc").read_text().replace("path: images", "path: other")
+    repo.write(".dvc/other.dvc", text)
+    repo.git("add", "-f", ".dvc/other.dvc")
+    space = Workspace(opened)
+    assert space.staged().keys() == space.written().keys() == {"images"}
+    assert not space.problems
+    tree = repo.git("write-tree")
+    assert [one.path for one in outputs_at(opened.git, tree).outputs] == ["images"]
 
 
 def test_the_pointer_in_the_working_tree_counts(opened: Repository, repo: Repo) -> None:
