@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from gitdata.backends.git import Git
 from gitdata.backends.git_records import is_sha
+from gitdata.data.pointers import is_text
 from gitdata.errors import InvalidInputError
-from gitdata.formats.dvc import Pointer, output_path, parse_pointer
+from gitdata.formats.dvc import Pointer, is_pointer, output_path, parse_pointer
 from gitdata.formats.dvclock import is_lock, lock_pointer, pipeline_name
 
 _LOCKS = (":(glob)**/dvc.lock", ":(glob)**/dvc.yaml")
@@ -78,17 +79,9 @@ def brought_by(git: Git, lines: Iterable[Line], remote: str) -> Found:
 
 def outputs_at(git: Git, treeish: str) -> Found:
     """The outputs of one tree."""
-    names = {e.path: e.sha for e in git.ls_tree(treeish) if e.mode.startswith("100") and _counts(e.path)}
+    names = {e.path: e.sha for e in git.ls_tree(treeish) if e.mode.startswith("100") and is_text(e.path)}
     blobs = git.blobs(names.values())
     return read_files({name: blobs[sha] for name, sha in names.items()})
-
-
-def _counts(name: str) -> bool:
-    return _is_pointer(name) or is_lock(name) or name.rpartition("/")[2] == "dvc.yaml"
-
-
-def _is_pointer(name: str) -> bool:
-    return name.endswith(".dvc") and not name.endswith("/.dvc") and name != ".dvc"
 
 
 def _new_pointers(git: Git, reach: tuple[str, ...]) -> Iterator[dict[str, bytes]]:
@@ -97,7 +90,7 @@ def _new_pointers(git: Git, reach: tuple[str, ...]) -> Iterator[dict[str, bytes]
     found = {}
     for row in out.splitlines():
         sha, _, name = row.decode(errors="surrogateescape").partition(" ")
-        if _is_pointer(name):
+        if is_pointer(name):
             found[sha] = name
     blobs = git.blobs(found)
     for sha, name in found.items():
@@ -134,7 +127,7 @@ def read_files(files: Mapping[str, bytes]) -> Found:
             if is_lock(name):
                 pointer, said = lock_pointer(text, files.get(pipeline_name(name)), name)
                 problems += said
-            elif _is_pointer(name):
+            elif is_pointer(name):
                 pointer = parse_pointer(text, name)
             else:
                 continue

@@ -20,8 +20,8 @@ from gitdata.backends.git_records import TreeEntry
 from gitdata.data.pointers import read_pointers
 from gitdata.data.tracked import Tracked, outs_of
 from gitdata.errors import InvalidInputError
-from gitdata.formats.dvc import parse_pointer
-from gitdata.formats.spec import is_other_spec, is_pointer, is_spec, load_pipeline, sources_of
+from gitdata.formats.dvc import is_pointer, parse_pointer
+from gitdata.formats.spec import is_other_spec, is_spec, load_pipeline, sources_of
 from gitdata.formats.spec_text import MAX_BYTES
 from gitdata.model import Stage
 

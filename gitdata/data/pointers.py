@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gitdata.errors import ConflictError, GitdataError, InvalidInputError
-from gitdata.formats.dvc import Pointer, output_path, parse_pointer
+from gitdata.formats.dvc import Pointer, is_pointer, output_path, parse_pointer
 from gitdata.formats.dvclock import is_lock, lock_pointer, pipeline_name
 from gitdata.text import quoted
 
@@ -36,11 +36,6 @@ class Pointers:
 def is_text(name: str) -> bool:
     """Whether a path's text counts for ``read_pointers``: pointers, and what DVC keeps of its own pipelines."""
     return is_pointer(name) or is_lock(name) or posixpath.basename(name) == "dvc.yaml"
-
-
-def is_pointer(name: str) -> bool:
-    """Whether a path can be a pointer's: DVC's own folder ``.dvc`` is none."""
-    return name.endswith(".dvc") and posixpath.basename(name) != ".dvc"
 
 
 def read_pointers(texts: Mapping[str, bytes], unmerged: Collection[str] = ()) -> Pointers:

@@ -26,6 +26,7 @@ __all__ = [
     "dump_dir",
     "dump_pointer",
     "is_oid",
+    "is_pointer",
     "move_out",
     "object_key",
     "output_path",
@@ -109,6 +110,11 @@ class Pointer:
     def imported(self) -> bool:
         """Whether `dvc import` wrote it: DVC takes its data from that other repository, and never pushes it."""
         return len(self.deps) == 1 and isinstance(self.deps[0].get("repo"), Mapping)
+
+
+def is_pointer(path: str) -> bool:
+    """Whether a path is one of a pointer: nothing in a folder of DVC's own is."""
+    return path.endswith(".dvc") and ".dvc" not in path.split("/")
 
 
 def output_path(name: str, pointer: Pointer, out: Output) -> str:

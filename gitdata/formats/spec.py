@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from gitdata.errors import InvalidInputError
 from gitdata.formats.spec_build import Spec, build
-from gitdata.formats.spec_pipeline import check, in_order, is_content, is_pointer, sources_of
+from gitdata.formats.spec_pipeline import check, in_order, is_content, sources_of
 from gitdata.formats.spec_text import read_documents
 from gitdata.formats.stages import stage_from_json, stage_json
 from gitdata.model import Stage
@@ -22,7 +22,6 @@ from gitdata.model import Stage
 __all__ = [
     "FOLDER",
     "is_content",
-    "is_pointer",
     "is_other_spec",
     "is_spec",
     "load_pipeline",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
+from gitdata.formats.dvc import is_pointer
 from gitdata.formats.spec_build import Spec, repo_path
 from gitdata.formats.spec_schema import show
 from gitdata.model import Stage, leaves
@@ -21,11 +22,6 @@ def is_content(path: str) -> bool:
     """Whether a tracked file is somebody's content: not a pointer, and nothing that git or DVC reads for itself."""
     name = path.rpartition("/")[2]
     return not path.startswith(".dvc/") and not path.endswith(".dvc") and name not in _SETTINGS
-
-
-def is_pointer(path: str) -> bool:
-    """Whether a path is one of a pointer: nothing in DVC's own folder is."""
-    return path.endswith(".dvc") and not path.startswith(".dvc/") and path.rpartition("/")[2] != ".dvc"
 
 
 def sources_of(paths: Iterable[str]) -> dict[str, str]:
