@@ -47,9 +47,8 @@ _ROOTS = {  # of kinds that are not in the core
     "selfsubjectaccessreviews": _REVIEWS,
     "subjectaccessreviews": _REVIEWS,
 }
-_CLUSTER_WIDE = frozenset({"nodes", "namespaces", "clusterroles", "clusterrolebindings"})
-_CLUSTER_WIDE |= {"selfsubjectaccessreviews", "subjectaccessreviews"}
-_CLUSTER_WIDE |= {"validatingadmissionpolicies", "validatingadmissionpolicybindings"}
+_CLUSTER_WIDE = {"nodes", "namespaces", "clusterroles", "clusterrolebindings"}
+_CLUSTER_WIDE |= {kind for kind, root in _ROOTS.items() if root in (_REVIEWS, _ADMISSION)}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _PAGE = 500
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 30.0
@@ -241,9 +240,7 @@ class Kube:
 
     def log(self, pod: str, container: str, *, lines: int = 0) -> bytes:
         """What a container has printed, at most 4 MiB of it; lines: only so many of the last."""
-        query = {"container": container, "limitBytes": str(4 << 20)}
-        if lines:
-            query["tailLines"] = str(lines)
+        query = {"container": container, "limitBytes": str(4 << 20)} | ({"tailLines": str(lines)} if lines else {})
         return self._send("GET", f"{self._path('pods', pod)}/log", query=query)
 
     def events(self, name: str) -> list[Object]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gitdata.backends.git import Git
 from gitdata.errors import InvalidInputError
+from gitdata.text import quoted
 
 
 def check_inside(git: Git, root: Path, path: str) -> None:
@@ -19,7 +20,7 @@ def check_inside(git: Git, root: Path, path: str) -> None:
         what = f"{path} lies in {inner}, which is" if inner != path else f"{path} is"
         raise InvalidInputError(
             f"{what} a git repository of its own (a submodule, or a clone)",
-            hint=f"work there: `gitdata -C {inner} …`; or choose a place outside of it",
+            hint=f"work there: `gitdata -C {quoted(inner)} …`; or choose a place outside of it",
         )
 
 

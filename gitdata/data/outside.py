@@ -16,6 +16,7 @@ from gitdata.data.dvcsettings import config_files, read_config
 from gitdata.errors import InvalidInputError
 from gitdata.formats.dvcconfig import Config
 from gitdata.formats.remoteurl import parse_remote_url
+from gitdata.text import quoted
 
 ALLOWED = "gitdata.allowOutside"
 # Where DVC itself writes, beside the cache. A remote may have one of the latter.
@@ -79,7 +80,7 @@ def _check(root: Path, git: Git, place: Path, what: str) -> None:
         return
     raise InvalidInputError(
         f"{what}: outside of this repository, and such a setting comes with anybody's push",
-        hint=f"if this clone may write there: git config --add {ALLOWED} {_quoted(str(place.resolve()))}",
+        hint=f"if this clone may write there: git config --add {ALLOWED} {quoted(str(place.resolve()))}",
     )
 
 
@@ -117,7 +118,3 @@ def _other(folder: Path) -> str:
     if Path(folder, "files/md5").is_dir():
         return ""
     return next((name for name in sorted(names) if not _OF_A_STORE.fullmatch(name)), "")
-
-
-def _quoted(text: str) -> str:
-    return text if re.fullmatch(r"[\w@%+=:,./-]+", text) else "'" + text.replace("'", "'\\''") + "'"

@@ -19,6 +19,7 @@ from gitdata.data.workspace import Workspace
 from gitdata.errors import ConflictError, InvalidInputError, MissingDataError
 from gitdata.formats.dvc import check_relpath, dir_oid, dump_dir, move_out, parse_pointer, update_pointer
 from gitdata.model import Entry, Listing, Output
+from gitdata.text import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +49,16 @@ def relocate(space: Workspace, source: str, dest: str, *, into: bool = False) ->
     place = space.find(dest, known)
     if one.path == source:
         return _move_output(space, one, dest, known)
+    here, there = quoted(source), quoted(dest)
     if place is None:
         raise InvalidInputError(
             f"{dest} is not in {one.path}, the data that {source} belongs to",
-            hint=f"`gitdata get {source} -o {dest}` copies it; `gitdata add {dest}`, then `gitdata rm {source}`",
+            hint=f"`gitdata get {here} -o {there}` copies it; `gitdata add {there}`, then `gitdata rm {here}`",
         )
     if place.path != one.path:
         raise InvalidInputError(
             f"{source} and {dest} belong to different data ({one.path}, {place.path})",
-            hint=f"`gitdata put {source} {dest}` copies it; then `gitdata rm {source}`",
+            hint=f"`gitdata put {here} {there}` copies it; then `gitdata rm {here}`",
         )
     skip = len(one.path) + 1
     return _move_inside(space, one, source[skip:], dest[skip:])
@@ -196,7 +198,7 @@ def _check_disk(space: Workspace, source: str, dest: str) -> None:
     if (root / source).lstat().st_dev != (root / place).stat().st_dev:
         raise ConflictError(
             f"{dest} is on another disk than {source}",
-            hint=f"copy it there, `gitdata add {dest}`, then `gitdata rm {source}`",
+            hint=f"copy it there, `gitdata add {quoted(dest)}`, then `gitdata rm {quoted(source)}`",
         )
 
 
@@ -250,11 +252,12 @@ def check_complete(space: Workspace, one: Tracked) -> None:
         if seen.state in ("stale", "conflict"):
             raise ConflictError(
                 f"{one.path}: the data here is not what its pointer says",
-                hint=f"run `gitdata checkout {one.path}` first",
+                hint=f"run `gitdata checkout {quoted(one.path)}` first",
             )
         if seen.base is not None and seen.base.partial:
             raise ConflictError(
-                f"{one.path}: not all of its files are here", hint=f"run `gitdata checkout {one.path}` first"
+                f"{one.path}: not all of its files are here",
+                hint=f"run `gitdata checkout {quoted(one.path)}` first",
             )
 
 

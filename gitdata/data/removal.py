@@ -32,6 +32,7 @@ from gitdata.data.workspace import Held, Workspace
 from gitdata.errors import ConflictError, GitdataError, InvalidInputError, MissingDataError
 from gitdata.formats.dvc import drop_out, parse_pointer
 from gitdata.model import Entry, Listing
+from gitdata.text import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def remove(
         if cached and task.inside:
             raise InvalidInputError(
                 f"{path} is a part of {one.path}: git has only the pointer of the whole",
-                hint=f"without --cached {path} itself goes; `gitdata rm --cached {one.path}` keeps all of it here",
+                hint=f"without --cached {path} itself goes; `gitdata rm --cached {quoted(one.path)}` keeps it here",
             )
         if task.inside:
             _check_inside(space, task)
@@ -98,6 +99,7 @@ def _held(space: Workspace, one: Tracked, *, force: bool) -> Held | None:
 def _check_kept(space: Workspace, task: _Task) -> None:
     """Raises ConflictError where something would go that no commit has."""
     one, held = task.one, task.held
+    word = quoted(one.path)
     path = posixpath.join(one.path, task.inside).rstrip("/")
     parts: list[Entry] = []
     if held is not None:
@@ -108,12 +110,12 @@ def _check_kept(space: Workspace, task: _Task) -> None:
         if not same or not all(space.repo.cache.has(entry.oid) for entry in parts):
             raise ConflictError(
                 f"{path} was changed here, and is not stored",
-                hint=f"`gitdata add {one.path}` and a commit store it; `gitdata rm --cached {one.path}` keeps it here",
+                hint=f"`gitdata add {word}` and a commit store it; `gitdata rm --cached {word}` keeps it here",
             )
     if not (held is None and task.inside) and not _is_committed(space, one, parts):
         raise ConflictError(
             f"{path} is in no commit yet",
-            hint=f"commit {one.pointer} first; or `gitdata rm --cached {one.path}` keeps the data here",
+            hint=f"commit {one.pointer} first; or `gitdata rm --cached {word}` keeps the data here",
         )
 
 

@@ -152,7 +152,7 @@ def _scan_one(root: Path, folder: str, walk: Scan, folders: list[str], ignored: 
                 if entry.name == ".dvc":
                     raise InvalidInputError(
                         f"{folder}: holds a DVC repository of its own, which DVC leaves out of the data",
-                        hint=f"move it away, or remove {name}",
+                        hint=f"move it away, or remove {quoted(name)}",
                     )
                 walk.left_out.append(name)
                 continue

@@ -56,6 +56,16 @@ def test_cached_keeps_the_data_as_dvc_remove_does(data: Repo, gitdata: Program) 
     assert "a part of data" in gitdata("rm", "--cached", "data/a", code=4).stderr
 
 
+def test_a_command_to_copy_is_quoted_for_the_shell(data: Repo, gitdata: Program) -> None:
+    data.write("my data/a", "1")
+    gitdata("add", "my data")
+    assert "gitdata rm --cached 'my data'" in gitdata("rm", "my data", code=5).stderr
+    data.commit("more")
+    data.write("my data/a", "2")
+    assert "`gitdata add 'my data'`" in gitdata("rm", "my data", code=5).stderr
+    assert "gitdata rm 'my data/a'" in gitdata("mv", "my data/a", "elsewhere", code=4).stderr
+
+
 def test_nothing_goes_that_no_commit_has(data: Repo, gitdata: Program) -> None:
     data.write("new", "only here")
     gitdata("add", "new")
