@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from gitdata.backends.git import Git
 from gitdata.commands.plan import COLOURS
 from gitdata.commands.sites import branch_of
 from gitdata.commands.terminal import print_json, print_table, say
-from gitdata.controller.jobs import job_of
+from gitdata.controller.jobs import JobRow, job_of, list_jobs
 from gitdata.controller.presence import absent, words
 from gitdata.controller.published import generated_pointers
 from gitdata.controller.sources import Tree
@@ -28,6 +29,8 @@ from gitdata.errors import BusyError, GitdataError, InvalidInputError, MissingDa
 _POLL_SECONDS = 0.5
 _LONGEST_PAUSE = 10.0
 _PATIENCE = 30.0
+_LOOK_SECONDS = 3.0  # between two looks at what runs
+_NEWEST = 20  # jobs that are looked at
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         with suppress(RemoteError):
             if lack := missing_push(git, branch, commit):
                 say(f"{lack}; waiting all the same")
-        tip = wait(awaited, branch, args.timeout)
+        tip = wait(awaited, branch, args.timeout, running=lambda: running_jobs(repository, args.remote, branch))
     found = describe(git, tip, branch)
     assert found is not None
     if args.json:
@@ -81,20 +84,37 @@ def run(args: argparse.Namespace) -> int:
     return MissingDataError.exit_code if gone else 0
 
 
-def wait(awaited: Awaited, branch: str, timeout: float, *, patience: float = _PATIENCE) -> str:
+def wait(
+    awaited: Awaited,
+    branch: str,
+    timeout: float,
+    *,
+    patience: float = _PATIENCE,
+    running: Callable[[], Sequence[JobRow]] = tuple,
+) -> str:
     """The output tip once it is there. timeout: seconds, 0 for no limit; raises BusyError after it.
 
-    patience: seconds after which a person is asked, once, whether there is anything to wait for.
+    running: the jobs of the branch now; a person is told of each, and of its phases, as they change. patience: seconds
+    after which they are asked, once, whether there is anything to wait for, if nothing has run.
     """
-    began, pause, asked = time.monotonic(), _POLL_SECONDS, False
+    began, pause, asked, looked = time.monotonic(), _POLL_SECONDS, False, -_LOOK_SECONDS
+    told: dict[str, str] = {}
     while True:
         passed = time.monotonic() - began
         if timeout and passed > timeout:
+            now = "; ".join(map(_doing, running()))
+            question = "is it pushed, and does a controller watch this branch? see `gitdata job list`"
             raise BusyError(
-                f"{awaited.lack} after {timeout:.0f} s",
-                hint="is it pushed, and does a controller watch this branch? see `gitdata job list`",
+                f"{awaited.lack} after {timeout:.0f} s" + (f": {now}" if now else ""),
+                hint="`gitdata job list` shows how far it is; wait again" if now else question,
             )
-        if passed > patience and not asked:
+        if passed - looked >= _LOOK_SECONDS:
+            looked = passed
+            for row in running():
+                if told.get(row.id) != _step(row):
+                    told[row.id] = _step(row)
+                    say(f"{branch}: {_doing(row)}")
+        if passed > patience and not asked and not told:
             asked = True
             say(f"{awaited.lack}; does a controller watch {branch}? `gitdata job list` shows what runs; still waiting")
         time.sleep(pause)
@@ -106,6 +126,26 @@ def wait(awaited: Awaited, branch: str, timeout: float, *, patience: float = _PA
             pause = min(2 * pause, _LONGEST_PAUSE)
             if pause == _LONGEST_PAUSE and not timeout:
                 say(f"{error.message}; still trying")
+
+
+def running_jobs(repository: Repository, remote: str | None, branch: str) -> Sequence[JobRow]:
+    """The jobs that run for a branch, as far as the data remote tells it; the oldest first."""
+    try:
+        rows = list_jobs(repository.remote(remote), "main", (), _NEWEST)
+    except GitdataError:  # the answer of this command comes from git alone
+        return ()
+    return [row for row in reversed(rows) if (row.state, row.branch) == ("running", branch)]
+
+
+def _doing(row: JobRow) -> str:
+    """``abc123 in progress: stage plot, 3 of 8 datums done``."""
+    told = " (".join(filter(None, (row.phase or "beginning", row.message))) + (")" if row.message else "")
+    return f"{row.commit[:12]} in progress: stage {row.stage}, {told}"
+
+
+def _step(row: JobRow) -> str:
+    """What of a job's state is worth a line of its own: not each datum."""
+    return row.phase.lstrip("0123456789") + row.message
 
 
 def _has_stages(git: Git, commit: str) -> bool:

@@ -36,6 +36,7 @@ class JobRow:
     """One attempt at a run. started, finished: milliseconds, 0 if not yet. output_commit: where it was published.
 
     state: running, cancelled (no commit wants it), success, failed. records: name -> record of this attempt.
+    phase: what a running one is doing, in words, as far as it is told.
     """
 
     id: str
@@ -53,6 +54,7 @@ class JobRow:
     message: str
     output_commit: str
     records: Mapping[str, RunRecord]
+    phase: str = ""
 
     @property
     def output(self) -> str:
@@ -219,6 +221,14 @@ def _with_live(store: ObjectStore, zone: str, row: JobRow) -> JobRow:
         counts = Counts(**{name: int(live[name]) for name in names})
         moved = {name: int(live["bytes"][name]) for name in ("down", "up")}
         message = str(live.get("message", ""))
-        return replace(row, counts=counts, bytes_down=moved["down"], bytes_up=moved["up"], message=message)
+        phase = _phase(str(live["state"]), counts)
+        return replace(row, counts=counts, bytes_down=moved["down"], bytes_up=moved["up"], message=message, phase=phase)
     except (MissingDataError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return row
+
+
+def _phase(state: str, counts: Counts) -> str:
+    done = counts.processed + counts.skipped + counts.failed
+    if state == "pending":
+        return "preparing its environment"
+    return f"{done} of {counts.total} datums done" if done < counts.total else "storing its output"

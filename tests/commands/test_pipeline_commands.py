@@ -160,6 +160,24 @@ def test_job_wait_where_nothing_will_be_published(
     assert capsys.readouterr().err.count("does a controller watch side?") == 1
 
 
+def test_job_wait_names_the_commit_in_progress_and_what_it_does(lab: Lab, gitdata: Program) -> None:
+    work = lab.work.path
+    lab.stage("all", "test -e /pfs/upper/a || sleep 600", {"pfs": {"repo": "upper", "glob": "/*"}})
+    older = lab.push("slow")
+    controller = threading.Thread(target=lab.settle, daemon=True)
+    controller.start()
+    live = lambda: gitdata.json("job", "list", "--stage", "all", cwd=work)[0]["datums"]["processed"]  # noqa: E731
+    eventually("the job", lambda: "all" in lab.started(lab.log))
+    eventually("its first datum", lambda: live() == 1)
+    lab.push("a newer one waits for it")
+    said = gitdata("job", "wait", "--timeout", "5", cwd=work, code=8).stderr
+    assert said.count(f"main: {older[:12]} in progress: stage all, 1 of 2 datums done\n") == 1
+    assert f"after 5 s: {older[:12]} in progress: stage all" in said
+    assert "does a controller watch" not in said
+    gitdata("job", "cancel", "all", cwd=work)
+    controller.join(60)
+
+
 def test_a_failed_stage_is_seen_waited_for_and_retried(lab: Lab, gitdata: Program) -> None:
     work = lab.work.path
     lab.stage("all", "echo no good; exit 3", {"pfs": {"repo": "upper", "glob": "/"}}, datum_tries=1)
