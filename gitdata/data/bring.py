@@ -25,7 +25,7 @@ from gitdata.data.threeway import State, compare, moved
 from gitdata.data.tracked import Tracked, require
 from gitdata.data.transfer import Progress, pull_objects
 from gitdata.data.workspace import Held, Workspace
-from gitdata.errors import ConflictError, GitdataError, InvalidInputError, MissingDataError
+from gitdata.errors import ConflictError, GitdataError, InvalidInputError, MissingDataError, RemoteError
 from gitdata.formats.dvcdir import dump_dir
 from gitdata.model import Entry, Listing
 from gitdata.text import quoted
@@ -176,6 +176,7 @@ def _judge(space: Workspace, one: Tracked, *, force: bool, offline: bool) -> tup
 
 def _bring_all(space: Workspace, todo: list[Todo], offline: bool, progress: Progress | None) -> list[Brought]:
     done = []
+    away: dict[str, RemoteError] = {}  # remotes that gave no answer: one wait for each, not one for each output
     if todo:
         exclude_scratch(space.repo.common_dir)
     for folder in {(space.repo.root / one.tracked.path).parent for one in todo}:
@@ -183,13 +184,15 @@ def _bring_all(space: Workspace, todo: list[Todo], offline: bool, progress: Prog
     for item in todo:
         one = item.tracked
         try:
-            ensure_cached(space, item, offline, progress)
+            ensure_cached(space, item, offline or one.remote in away, progress)
             mark_bringing(space.folder, one.path, item.held.oid if item.held else None, one.out.oid)
             partial = _write(space, item)
         except (GitdataError, OSError) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise  # the others would not fit either
-            done.append(_problem(one, error))
+            if isinstance(error, RemoteError) and error.transient:
+                away[one.remote] = error
+            done.append(_problem(one, away.get(one.remote, error) if isinstance(error, MissingDataError) else error))
             continue
         space.set_base(one.path, Base(one.out.oid, partial))
         mark_bringing(space.folder, one.path, None, None)

@@ -14,8 +14,10 @@ from gitdata.data.repository import Repository
 from gitdata.data.setup import add_remote, make_folder
 from gitdata.data.track import add, stage, targets
 from gitdata.data.workspace import Workspace
-from gitdata.errors import GitdataError
+from gitdata.errors import GitdataError, RemoteError
 from helpers.machine import Repo
+from helpers.proxy import Fault, misbehaving
+from helpers.s3 import S3
 
 
 @pytest.fixture
@@ -159,6 +161,31 @@ def test_what_nobody_else_has_is_not_cleared_away(opened: Repository, repo: Repo
     shutil.rmtree(opened.cache.folder)
     assert [(one.done, one.problem) for one in clear_gone(space, {})] == [("kept", "untracked")]
     assert (repo.path / "images/a").exists()
+
+
+def test_a_remote_that_does_not_answer_is_asked_once_and_not_for_each_output(
+    opened: Repository, repo: Repo, s3: S3, tmp_path: Path
+) -> None:
+    for name in ("first", "here", "second"):
+        repo.write(name, name)
+    outs = track(opened, "first", "here", "second").staged()
+    for name in outs:
+        (repo.path / name).unlink()
+    for name in ("first", "second"):
+        opened.cache.path(outs[name].out.oid).unlink()
+    with misbehaving(s3.endpoint) as proxy:
+        proxy.rule = lambda request: Fault(status=400)
+        config = f"['remote \"storage\"']\n    url = s3://bucket/x\n    endpointurl = {proxy.url}\n"
+        repo.write(".dvc/config.local", config)
+        done = {one.path: one for one in bring(Workspace(Repository.open(repo.path)), outs.values())}
+        assert {path: one.done for path, one in done.items()} == {
+            "first": "missing",
+            "here": "written",
+            "second": "missing",
+        }
+        assert isinstance(done["second"].error, RemoteError)
+        asked = {request.path for request in proxy.seen}
+    assert len(asked) == 1, "the second output waits for nobody"
 
 
 def test_a_missing_object_changes_nothing(opened: Repository, repo: Repo) -> None:
