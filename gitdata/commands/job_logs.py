@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 
+from gitdata.commands.job_follow import follow, last_lines
 from gitdata.commands.sites import add_zone_option, sought_job
 from gitdata.commands.terminal import print_json, print_text, say
 from gitdata.controller.jobs import JobRow, datum_log, job_plan, job_results, live_tails
+from gitdata.errors import UsageError
 from gitdata.model import Datum, DatumResult, RunPlan
 
 
@@ -18,11 +21,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", help="a job of `gitdata job list`, the beginning of its name, or a stage: its newest")
     parser.add_argument("--datum", default="", metavar="ID", help="only datums whose id begins so")
     parser.add_argument("--failed", action="store_true", help="only datums that failed")
+    parser.add_argument("--tail", type=int, default=0, metavar="N", help="only the last N lines of each datum")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with what is printed until the job ends")
     parser.add_argument("--json", action="store_true")
     add_zone_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.tail < 0:
+        raise UsageError(f"--tail {args.tail}: must be at least 1")
+    if args.follow:
+        if args.json or args.failed:
+            raise UsageError("--follow is for reading along: not with --json or --failed")
+        store, zone, row = sought_job(args)
+        follow(store, zone, row.id, args.datum, args.tail)
+        return 0
     store, zone, row = sought_job(args)
     plan = job_plan(store, zone, row)
     results = job_results(store, zone, plan.stage_key, row.id) if plan else {}
@@ -35,11 +48,14 @@ def run(args: argparse.Namespace) -> int:
     ]
     tails = live_tails(store, zone, row)
     running = [
-        (datum, tails[datum.id])
+        (datum, replace(tails[datum.id], tail=last_lines(tails[datum.id].tail, args.tail)))
         for datum in (plan.datums if plan else ())
         if datum.id in tails and datum.id not in results and datum.id.startswith(args.datum) and not args.failed
     ]
-    logs = ((datum, result, datum_log(store, zone, result).decode(errors="replace")) for datum, result in chosen)
+    logs = (
+        (datum, result, last_lines(datum_log(store, zone, result).decode(errors="replace"), args.tail))
+        for datum, result in chosen
+    )
     if args.json:
         ended = [{"datum": d.id, "inputs": _names(d), "tries": r.tries, "log": text} for d, r, text in logs]
         now = [

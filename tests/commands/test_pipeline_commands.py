@@ -12,6 +12,7 @@ from cluster.processes import eventually
 from gitdata.backends.builders import ImageSettings
 from gitdata.backends.contexts import name_folder
 from gitdata.backends.git import Git
+from gitdata.commands.job_follow import after
 from gitdata.commands.job_wait import wait
 from gitdata.controller.visit import Awaited
 from gitdata.errors import BusyError
@@ -176,6 +177,37 @@ def test_job_wait_names_the_commit_in_progress_and_what_it_does(lab: Lab, gitdat
     assert "does a controller watch" not in said
     gitdata("job", "cancel", "all", cwd=work)
     controller.join(60)
+
+
+def test_job_logs_can_be_followed_to_the_end_of_the_job(lab: Lab, gitdata: Program) -> None:
+    work = lab.work.path
+    lab.stage("all", "echo one; echo two; sleep 8; echo three", {"pfs": {"repo": "upper", "glob": "/"}})
+    lab.push("it prints")
+    controller = threading.Thread(target=lab.settle, daemon=True)
+    controller.start()
+    eventually("the job", lambda: "all" in lab.started(lab.log))
+    eventually("its text", lambda: "two" in gitdata("job", "logs", "all", cwd=work).stdout)
+    done = gitdata("job", "logs", "--follow", "all", cwd=work)
+    controller.join(60)
+    assert done.stdout == "one\ntwo\nthree\n"
+    assert done.stderr.endswith(": success\n")
+    assert gitdata("job", "logs", "--tail", "1", "all", cwd=work).stdout == "three\n"
+    assert gitdata("job", "logs", "-f", "--tail", "2", "all", cwd=work).stdout == "two\nthree\n"
+    assert "not with --json" in gitdata("job", "logs", "-f", "--json", "all", cwd=work, code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "more"),
+    [
+        ("", "a\n", "a\n"),
+        ("a\n", "a\nb\n", "b\n"),
+        ("a\nb\n", "b\nc\n", "c\n"),
+        ("b\nc\n", "a\nb\nc\nd\n", "d\n"),
+        ("a\n", "z\n", "z\n"),
+    ],
+)
+def test_what_is_new_of_a_text_of_which_the_end_is_told(old: str, new: str, more: str) -> None:
+    assert after(old, new) == more
 
 
 def test_a_failed_stage_is_seen_waited_for_and_retried(lab: Lab, gitdata: Program) -> None:
