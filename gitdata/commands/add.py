@@ -1,6 +1,7 @@
 """Store files or folders in the cache, write their pointers, and stage these in git.
 
-A path inside a data folder adds that folder again. Only files that changed since the last time are read.
+A path inside a data folder adds that folder again; where nothing else of the folder is here, its files stay in the
+pointer. Only files that changed since the last time are read.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from gitdata.commands.problems import raise_first
 from gitdata.commands.terminal import print_json, print_line, say, size
 from gitdata.data.repository import Repository
-from gitdata.data.track import Added, add, stage, targets
+from gitdata.data.track import Added, add, keep_rest, stage, targets
 from gitdata.data.workspace import Workspace
 from gitdata.errors import GitdataError
 from gitdata.formats.dvcdir import alike
@@ -40,10 +41,13 @@ def add_paths(space: Workspace, paths: list[str], errors: list[GitdataError]) ->
     with space.lock():
         known = space.staged() | space.written()
         wanted = targets(space, paths, known, errors)
+        inner = {one.path for path in paths if path not in known and (one := space.find(path, known))}
         done = []
         try:
             for path in wanted:
                 try:
+                    if path in inner:
+                        keep_rest(space, known[path])
                     done.append(add(space, path, known.get(path)))
                 except GitdataError as error:
                     errors.append(error)

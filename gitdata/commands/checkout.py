@@ -6,6 +6,7 @@ Data that was changed here is kept (exit code 5) unless --force is given.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from gitdata.data.bring import Brought, bring, bring_part, clear_gone, relink_al
 from gitdata.data.repository import Repository
 from gitdata.data.tracked import Tracked, both_changed, require
 from gitdata.data.workspace import Workspace
-from gitdata.errors import ConflictError, GitdataError
+from gitdata.errors import ConflictError, GitdataError, MissingDataError
+from gitdata.text import quoted
 
 _SAID = {"written": "updated", "removed": "removed", "relinked": "made anew"}
 
@@ -87,10 +89,21 @@ def _bring_path(space: Workspace, known: dict[str, Tracked], path: str, force: b
     if one is None and any(path in (name, name.removesuffix(".dvc")) for name in space.problems):
         return []
     try:
+        if one is None and not os.path.lexists(space.repo.root / path):
+            raise _nothing(space, path)
         found = require(one, path)
         return bring_part(space, found, path[len(found.path) + 1 :], force=force, progress=show)
     except GitdataError as error:
         return [Brought(path, "missing", error.message, error)]
+
+
+def _nothing(space: Workspace, path: str) -> MissingDataError:
+    """git's own checkout takes a branch where ours takes a path."""
+    switch = f"`git switch {quoted(path)}` goes to a branch, and the data follows"
+    is_revision = space.git.resolve(path) is not None
+    return MissingDataError(
+        f"{path}: no such file or folder", hint=switch if is_revision else "`gitdata ls` lists what is there"
+    )
 
 
 def report(done: Sequence[Brought], *, changed_is_error: bool) -> int:

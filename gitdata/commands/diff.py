@@ -77,7 +77,14 @@ def _with_workspace(view: View) -> list[Difference]:
 
 
 def _listing(view: View, path: str, out: Output | None) -> Listing:
-    return () if out is None or not out.oid else view.listing(Tracked(path, path + ".dvc", out))
+    if out is None or not out.oid:
+        return ()
+    return view.listing(Tracked(path, path + ".dvc", out, remote=_remote(view, path)))
+
+
+def _remote(view: View, path: str) -> str:
+    tracked = view.outputs.get(path)
+    return tracked.remote if tracked else ""
 
 
 def _compare(
@@ -87,8 +94,7 @@ def _compare(
     one, other = _full(path, old, before), _full(path, new, after)
     same = {(entry.path, entry.oid) for entry in one} & {(entry.path, entry.oid) for entry in other}
     unknown = {e.oid for e in (*one, *other) if e.size is None and (e.path, e.oid) not in same}
-    tracked = view.outputs.get(path)
-    sizes = view.sizes(unknown, tracked.remote if tracked else "")
+    sizes = view.sizes(unknown, _remote(view, path))
     return differences(_sized(one, sizes), _sized(other, sizes))
 
 

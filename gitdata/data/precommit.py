@@ -18,7 +18,8 @@ from gitdata.data.threeway import moved
 from gitdata.data.track import Added, add, stage
 from gitdata.data.tracked import Tracked, both_changed, of_dvc
 from gitdata.data.workspace import Seen, Workspace
-from gitdata.errors import InvalidInputError
+from gitdata.errors import GitdataError, InvalidInputError
+from gitdata.formats.dvclock import is_lock
 from gitdata.text import quoted
 
 # What git keeps in its folder while one of these is under way: then the index is not the user's alone.
@@ -96,9 +97,14 @@ def _name_problems(space: Workspace, staged: dict[str, Tracked], verdict: Verdic
     out = space.git.run("diff", "--cached", "--name-only", "-z", "--no-renames", "--diff-filter=AM", "--", *PATTERNS)
     touched = {name.decode(errors="surrogateescape") for name in out.split(b"\0")[:-1]}
     for name, error in sorted(space.problems.items()):
-        verdict.refused |= name in touched
+        verdict.refused |= name in touched and _refuses(name, error)
         verdict.lines.append(error.remark + ("" if name in touched else " (not part of this commit)"))
     verdict.lines += [f"warning: {error.remark}" for name, error in outside.items() if name in touched]
+
+
+def _refuses(name: str, error: GitdataError) -> bool:
+    """DVC alone writes a lock, and may understand what gitdata does not (a template in wdir, an anchor)."""
+    return not is_lock(name) or "merge conflict" in error.message
 
 
 def _is_own(repo: Repository, index: Path) -> bool:

@@ -71,6 +71,16 @@ def targets(space: Workspace, paths: Iterable[str], known: dict[str, Tracked], e
     return found
 
 
+def keep_rest(space: Workspace, one: Tracked) -> None:
+    """A file was put into an output of which nothing else is here: the others count as not brought, not as deleted."""
+    base = space.base.get(one.path)
+    if base is None or base.partial or not base.oid.endswith(".dir"):
+        return
+    folder = space.repo.root / one.path
+    if not any(os.path.lexists(folder / entry.path) for entry in space.fetch_listing(one, base.oid)):
+        space.set_base(one.path, Base(base.oid, partial=True))
+
+
 def check_new(space: Workspace, path: str, known: dict[str, Tracked]) -> None:
     """Raises InvalidInputError for what cannot be an output."""
     root = space.repo.root

@@ -296,6 +296,8 @@ class Workspace:
     def left_behind(self) -> list[str]:
         """The paths of data that is here and has no pointer any more."""
         known = self.staged() | self.written()
+        if self.problems:
+            return []  # a pointer that cannot be read, as in a conflict, is not gone
         paths = [path for path, base in self.base.items() if base.oid and path not in known]
         return [
             path

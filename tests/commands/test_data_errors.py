@@ -132,3 +132,9 @@ def test_a_dvcignore_that_came_with_the_data_is_looked_at_as_a_file(
     assert [one["state"] for one in gitdata.json("status")["outputs"]] == ["same", "same"]
     shared.write("images/.dvcignore", "x")
     assert "DVC refuses a .dvcignore" in gitdata("add", "images", code=4).stderr
+
+
+def test_checkout_of_a_branch_names_git_switch(data: Repo, gitdata: Program) -> None:
+    data.commit("first")
+    assert "git switch main" in gitdata("checkout", "main", code=6).stderr
+    assert "gitdata ls" in gitdata("checkout", "nowhere", code=6).stderr

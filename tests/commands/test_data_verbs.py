@@ -412,3 +412,22 @@ def test_options_of_git_pass_through(data: Repo, gitdata: Program) -> None:
     gitdata("commit", "--quiet", "-m", "--strange message", "--author", "A <a@b.c>")
     assert data.git("log", "-1", "--format=%an %s") == "A --strange message"
     assert "git commit" in gitdata("commit", "--help").stdout
+
+
+def test_a_file_added_to_a_folder_that_was_emptied_leaves_the_others_in_its_pointer(
+    shared: Repo, gitdata: Program, dvc: Program
+) -> None:
+    before = gitdata("ls", "-r", "HEAD:images").stdout
+    shutil.rmtree(shared.path / "images")
+    shared.write("images/new.jpg", "new")
+    assert "are not here and stay" in gitdata("add", "images/new.jpg").stderr
+    shared.commit("one more")
+    after = gitdata("ls", "-r", "HEAD:images").stdout
+    assert set(before.splitlines()) < set(after.splitlines())
+    assert "images/new.jpg" in after
+    gitdata("checkout", "images")
+    assert "up to date" in dvc("status").stdout
+    (shared.path / "images/new.jpg").unlink()  # with the others here it is a deletion
+    gitdata("add", "images")
+    shared.commit("one less")
+    assert gitdata("ls", "-r", "HEAD:images").stdout == before

@@ -102,3 +102,30 @@ def test_a_broken_lock_stops_nothing_else(work: Repo, gitdata: Program) -> None:
     assert "merge conflict in dvc.lock" in done.stdout + done.stderr
     gitdata("checkout", "data", check=False)
     assert (work.path / "data/a").read_text() == "a"
+
+
+def test_what_gitdata_cannot_tell_of_a_pipeline_is_named_and_stops_no_commit(
+    work: Repo, gitdata: Program, dvc: Program
+) -> None:
+    gitdata("status")
+    work.write("params.yaml", "folder: sub\n")
+    work.write("sub/keep", "")
+    more = "  t:\n    wdir: ${folder}\n    cmd: echo t > made\n    outs: [made]\n"
+    work.write("dvc.yaml", PIPELINE + more)
+    dvc("repro", "-q")
+    work.git("add", "-A")
+    assert "wdir is a template" in Program("git", cwd=work.path)("commit", "-qm", "templates").stderr
+    assert dvc("status").stdout.startswith("Data and pipelines are up to date")
+    work.write("dvc.yaml", PIPELINE.replace("[made, dir]", "&all [made, dir]"))
+    work.git("add", "-A")
+    assert "anchors" in Program("git", cwd=work.path)("commit", "-qm", "an anchor").stderr
+    done = gitdata("status", check=False)
+    assert "anchors" in done.stdout
+    assert "no pointer any more" not in done.stdout
+    assert (work.path / "made").read_text() == "two"
+
+
+def test_a_lock_in_conflict_is_not_committed(work: Repo) -> None:
+    work.write("dvc.lock", "<<<<<<< HEAD\nschema: '2.0'\n")
+    work.git("add", "dvc.lock")
+    assert "merge conflict in dvc.lock" in Program("git", cwd=work.path)("commit", "-qm", "bad", code=1).stderr

@@ -60,6 +60,18 @@ def test_the_remote_that_a_pointer_names_counts_in_every_verb(
     assert "up to date" in dvc("status", cwd=other).stdout
 
 
+def test_diff_lists_a_folder_that_lies_on_another_remote(
+    repo: Repo, origin: Repo, gitdata: Program, dvc: Program, tmp_path: Path
+) -> None:
+    two_outputs(repo, gitdata, dvc, tmp_path)
+    with (repo.path / "data.dvc").open("a") as file:
+        file.write("  remote: second\n")
+    repo.git("commit", "-qa", "--amend", "--no-edit")
+    gitdata("push", "-u", "origin", "main")
+    shutil.rmtree(repo.path / ".dvc/cache")
+    assert "data/a" in gitdata("diff", "HEAD~1", "HEAD").stdout
+
+
 def test_a_stage_reads_an_input_of_another_remote(
     repo: Repo, origin: Repo, gitdata: Program, dvc: Program, tmp_path: Path
 ) -> None:
