@@ -6,7 +6,7 @@ one stage never do the same datums side by side; the rest is asked of the execut
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -14,18 +14,20 @@ from gitdata.bounded import Bounded
 from gitdata.controller.attempts import LONGEST_BACKOFF_MS
 from gitdata.controller.collect import collect, give_up
 from gitdata.controller.facts import Facts, Survey, Wish
-from gitdata.controller.jobs import list_jobs
+from gitdata.controller.jobs import JobRow, list_jobs
 from gitdata.controller.launch import launch, withdraw
 from gitdata.controller.live import Live
 from gitdata.controller.plan import StagePlan
 from gitdata.controller.site import Site
-from gitdata.errors import InvalidInputError
+from gitdata.errors import GitdataError, InvalidInputError
 from gitdata.formats.keys import live_key
 from gitdata.identity import run_of_job
 from gitdata.model import JobStatus
 
 _MOST_RUNS = 100_000
 _LOOKED_THROUGH = 200  # jobs, the newest, for those whose process died
+_SHOWS_UP_MS = 2_000  # a result that was written is looked for so long before it is written again,
+_MOST_RESULTS = 3  # and so often
 _SILENT_MS = 120_000  # a job that runs is shown every few seconds
 _ENDED = "the controller that ran it ended"
 _MOST_STEPS = 100  # of one turn: the other branches and a request to stop come next
@@ -41,7 +43,8 @@ class Driver:
         self._active: dict[str, str] = {}
         self._runs: Bounded[str, str] = Bounded(_MOST_RUNS)  # job -> run key, of those that ran
         self._withdrawn: Bounded[str, bool] = Bounded(_MOST_RUNS)  # jobs that were cancelled because nobody wanted them
-        self._finished: Bounded[str, str] = Bounded(_MOST_RUNS)  # job -> commit, of those whose result was written
+        # job -> (commit, how often its result was written for it, when it was last)
+        self._finished: Bounded[str, tuple[str, int, int]] = Bounded(_MOST_RUNS)
         self._told: set[str] = set()
         self._last: dict[str, Survey] = {}
 
@@ -129,14 +132,22 @@ class Driver:
             self.site.executor.cancel(other)
 
     def _collect(self, survey: Survey, plan: StagePlan, status: JobStatus | None) -> bool:
-        """As ``collect``; a result that was written and is not there is a failure, or it would be written for ever."""
-        if not plan.todo and self._finished.get(plan.job) == survey.wish.commit:
+        """As ``collect``; a result that was written and does not show up is a failure, or it would be written for ever.
+
+        Not the first time: another controller may just do the same, and a server may show later what it took.
+        """
+        commit, times, last = self._finished.get(plan.job, ("", 0, 0))
+        if plan.todo or commit != survey.wish.commit:
+            times = 0
+        if 0 <= self.clock() - last < _SHOWS_UP_MS and times:
+            return False
+        if times >= _MOST_RESULTS:
             words = "the data remote does not have the output that was just stored there"
             give_up(self.site, self.facts, survey, plan, words, cause="infrastructure", now=self.clock())
             return True
         done = collect(self.site, self.facts, survey, plan, status, now=self.clock())
         if done:
-            self._finished[plan.job] = survey.wish.commit
+            self._finished[plan.job] = (survey.wish.commit, times + 1, self.clock())
         return done
 
     def leave(self) -> None:
@@ -152,9 +163,12 @@ class Driver:
         Of one that may have run elsewhere nothing is known but when somebody last showed how far it was.
         """
         site, known = self.site, self.site.executor.jobs().keys() | wanted
-        lost, rows = site.executor.lost(), []
-        with suppress(InvalidInputError):  # of a newer gitdata, say: it is for people, and keeps nothing
-            rows = list_jobs(site.store, site.zone, (), _LOOKED_THROUGH)
+        lost = site.executor.lost()
+        with suppress(GitdataError):  # of a newer gitdata, say, or not to be read: it is for people, and keeps nothing
+            self._end_lost(list_jobs(site.store, site.zone, (), _LOOKED_THROUGH), lost, known)
+
+    def _end_lost(self, rows: Iterable[JobRow], lost: Collection[str], known: Collection[str]) -> None:
+        site = self.site
         for row in rows:
             ours = any(record.executor == site.executor.name for record in row.records.values())
             if row.state != "running" or row.id in known or not ours:

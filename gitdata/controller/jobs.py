@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from gitdata.backends.objects import ObjectStore
 from gitdata.controller.recorded import many, read_index, read_named
 from gitdata.controller.visit import OutputCommit
-from gitdata.errors import InvalidInputError, MissingDataError
+from gitdata.errors import GitdataError, InvalidInputError, MissingDataError
 from gitdata.executors.live import read_shards
 from gitdata.formats.keys import (
     live_key,
@@ -223,7 +223,7 @@ def _with_live(store: ObjectStore, zone: str, row: JobRow) -> JobRow:
         message = str(live.get("message", ""))
         phase = _phase(str(live["state"]), counts)
         return replace(row, counts=counts, bytes_down=moved["down"], bytes_up=moved["up"], message=message, phase=phase)
-    except (MissingDataError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+    except (GitdataError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return row
 
 

@@ -23,7 +23,7 @@ def test_all_is_well(gitdata: Program, repo: Repo, tmp_path: Path) -> None:
     assert [name for name in needed if found[name] != "ok"] == []
     assert (tmp_path / "data/files/md5/d4/1d8cd98f00b204e9800998ecf8427e").read_bytes() == b""
     text = gitdata("doctor").stdout
-    assert "ok      hooks: 6 installed" in text
+    assert "ok      hooks: 9 installed" in text
 
 
 def test_what_is_missing_has_a_line_with_its_cure_and_a_code(gitdata: Program, repo: Repo, tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ def source(repo: Repo, store: ObjectStore, pointer: str) -> Source:
 @pytest.mark.parametrize(
     ("pointer", "message", "hint"),
     [
-        (OUT.replace("  hash: md5\n", ""), "in.dvc has hashes of DVC 2 or none", "dvc cache migrate"),
-        (ABSENT, "in.dvc has hashes of DVC 2 or none", "dvc update"),
+        (OUT.replace("  hash: md5\n", ""), "in.dvc has hashes of DVC 2", "dvc cache migrate"),
+        (ABSENT, "in.dvc names no data yet", "dvc update"),
         (f"{OUT}  remote: other\n", "in.dvc has its data on the remote 'other'", "take the line `remote` out"),
         (IMPORTED, "imported from another repository", "`dvc pull in.dvc` and `gitdata push`"),
     ],

@@ -97,11 +97,12 @@ class AllAtOnce(Journal):
 
     def __init__(self, inner: ObjectStore, oids: list[str]) -> None:
         super().__init__(inner)
-        self._keys = [object_key(oid) for oid in oids]
+        self._expected = {object_key(oid) for oid in oids}  # each once: what fails is asked for again
         self._asked = Barrier(len(oids))
 
     def stream(self, key: str) -> Iterator[bytes]:
-        if key in self._keys:
+        if key in self._expected:
+            self._expected.discard(key)
             self._asked.wait(60)
         return super().stream(key)
 

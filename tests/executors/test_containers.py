@@ -107,7 +107,7 @@ def test_secrets_are_on_no_command_line(bench: Bench, containers: Containers) ->
     executor = LocalExecutor(
         bench.url, cache_home=bench.cache_home, secrets=secrets, container_options=containers.options
     )
-    stage = bench.stage('echo "$API_KEY"; sleep 2', secrets=(Secret("api", "key", "API_KEY"),))
+    stage = bench.stage('echo "$API_KEY ${#API_KEY}"; sleep 2', secrets=(Secret("api", "key", "API_KEY"),))
     plan = bench.plan(executor, stage, {"in": bench.input({"a": b""})})
     job = bench.job(plan)
     executor.start(job, bench.git)
@@ -118,7 +118,7 @@ def test_secrets_are_on_no_command_line(bench: Bench, containers: Containers) ->
     assert any(b"gitdata.worker" in line for line in lines)
     assert not any(b"hush" in line for line in lines)
     (result,) = bench.results(plan)[0]
-    assert bench.store.read(f"gitdata/v1/main/logs/{result.log}").decode().strip() == secrets["api"]["key"]
+    assert bench.store.read(f"gitdata/v1/main/logs/{result.log}").decode() == f"*** {len(secrets['api']['key'])}\n"
     with pytest.raises(InvalidInputError, match="more than one line"):
         bench.run(executor, bench.stage("true", secrets=(Secret("api", "lines", "X"),)), {"a": b""})
 
