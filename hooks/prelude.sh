@@ -110,8 +110,10 @@ goes_on() {
     case " $(git_command) " in
     *" --abort "* | *" --quit "* | *" --no-commit "* | *" -n "*) return 1 ;;
     esac
+    set -f # words of the command are no patterns
     # shellcheck disable=SC2046
     set -- $(git_command)
+    set +f
     [ $# -eq 0 ] || shift
     for word; do
         case $word in

@@ -124,7 +124,7 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
         "--remote-jobs": "`dvc add --to-remote --remote-jobs N` works here, then `git add` of the pointer",
         "-f": f"{_LEAVE}: add takes what is here",
         "--force": f"{_LEAVE}: add takes what is here",
-        "--no-relink": f"{_LEAVE}: add never touches the data itself",
+        "--no-relink": f"{_LEAVE}: add makes links of data only where cache.type says so",
         "-R": "name the files, each becomes data of its own; a folder is added as one",
         "--recursive": "name the files, each becomes data of its own; a folder is added as one",
         "-A": "`gitdata commit` takes all data that changed",

@@ -41,5 +41,5 @@ def run(args: argparse.Namespace) -> int:
             done = relocate(space, source, dest, into=into)
             print_line(f"{done.source} -> {done.dest}" + ("" if done.here else " (its data is not here)"))
             for stage in named:
-                say(f"stage {stage.name} ({stage.file}) names {stage.repo}: change it, if it shall follow")
+                say(f"stage {stage.name} ({stage.file}) names {stage.repo}: change the spec to name the new path")
     return 0

@@ -2,7 +2,7 @@
 
     gitdata rm images                   what commits name stays in the cache and on the remote
     gitdata rm images/a.jpg             a file or folder inside of data: the pointer of the rest is brought up to date
-    gitdata rm --cached images          stop to track it, and keep it here
+    gitdata rm --cached images          stop tracking it, and keep it here
 
 Data that was changed here or is in no commit yet is refused, unless -f is given.
 """

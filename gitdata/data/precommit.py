@@ -173,7 +173,7 @@ def _add(
     left = []
     for seen in changed:
         try:
-            done.append(add(space, seen.tracked.path, staged[seen.tracked.path]))
+            done.append(add(space, seen.tracked.path, staged[seen.tracked.path], ask=False))
         except InvalidInputError as error:
             left.append(seen)
             verdict.lines.append(f"{seen.tracked.path} is not in this commit: {error.message}")

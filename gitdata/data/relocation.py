@@ -78,7 +78,7 @@ def tracked_at(space: Workspace, path: str, known: dict[str, Tracked]) -> Tracke
         raise problem
     inner = sorted(other for other in known if other.startswith(f"{path}/"))
     if one is None and inner:
-        raise InvalidInputError(f"{path} is no data, it contains {inner[0]}, which is", hint="name that one")
+        raise InvalidInputError(f"{path} is a folder that contains data: {inner[0]}", hint="name that one")
     if one is None:
         raise InvalidInputError(f"{path}: no data is tracked here", hint="for what git itself has: `git mv`, `git rm`")
     if one.generated:

@@ -131,8 +131,11 @@ def _check_git(space: Workspace, path: str) -> None:
         )
 
 
-def add(space: Workspace, path: str, known: Tracked | None = None) -> Added:
-    """Bring one output's pointer up to date with the workspace. The caller has checked the path and holds the lock."""
+def add(space: Workspace, path: str, known: Tracked | None = None, *, ask: bool = True) -> Added:
+    """Bring one output's pointer up to date with the workspace. The caller has checked the path and holds the lock.
+
+    ask: the remote may be asked for the size of files that are not here; else the pointer has no size then.
+    """
     if known and known.pipeline:
         raise of_dvc(known)
     held, mode = _store(space, path, known)
@@ -140,7 +143,7 @@ def add(space: Workspace, path: str, known: Tracked | None = None) -> Added:
     out = Output(
         path=known.out.path if known else posixpath.basename(path),
         oid=held.oid,
-        size=_size(space, held, known),
+        size=_size(space, held, known if ask else None),
         nfiles=len(held.listing) if held.is_dir else None,
         exec=mode,
     )
@@ -168,8 +171,10 @@ def stage(space: Workspace, added: Sequence[Added]) -> None:
 
 def _size(space: Workspace, held: Held, known: Tracked | None) -> int | None:
     """The bytes of an output; files that are not here are asked for on its remote. None where one is not known."""
-    if not held.absent or known is None:
+    if not held.absent:
         return held.size
+    if known is None:
+        return None
     lacking = {entry.oid for entry in held.listing if entry.size is None}
     try:
         sizes = object_sizes(space.repo.remote(known.remote or None), lacking)

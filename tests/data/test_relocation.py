@@ -174,4 +174,4 @@ def test_stages_that_name_the_old_place_are_named(data: Repo, gitdata: Program) 
     spec = {"pipeline": {"name": "copy"}, "transform": {"image": "x", "cmd": ["true"]}}
     data.write("stages/copy.json", json.dumps({**spec, "input": {"pfs": {"repo": "data", "glob": "/"}}}))
     done = gitdata("mv", "data", "other")
-    assert done.stderr == "stage copy (stages/copy.json) names data: change it, if it shall follow\n"
+    assert done.stderr == "stage copy (stages/copy.json) names data: change the spec to name the new path\n"
