@@ -103,6 +103,8 @@ goes_on() {
         [ -d "$rebase" ] || continue
         # What a rebase is given up for, or back at: it ends here.
         git diff --cached --quiet "$(cat "$rebase/orig-head" 2>/dev/null)" -- 2>/dev/null && return 1
+        # Where a patch does not apply, `git am` stops without a hook: each patch may be the last.
+        [ ! -f "$rebase/applying" ] || return 1
         picks_follow "$rebase"
         return
     done

@@ -144,6 +144,32 @@ def test_a_stash_and_its_pop(three: Repo, gitdata: Program) -> None:
     assert "gitdata checkout" not in gitdata("status").stdout
 
 
+def test_a_stash_of_all_files_and_its_pop(three: Repo, gitdata: Program) -> None:
+    three.write("data/2", "edited")
+    three.write("unknown", "to git")
+    three.git("stash", "--all", "-q")
+    assert not (three.path / "data").exists()
+    three.git("stash", "pop", "-q")
+    assert names(three) == ["1", "2", "3"]
+    assert (three.path / "data/2").read_text() == "edited"
+    assert three.git("stash", "list") == ""
+    assert "data: changed" in gitdata("status").stdout
+
+
+def test_patches_that_stop_at_one_that_does_not_apply(three: Repo) -> None:
+    three.write("text", "other")
+    three.commit("text that nobody else has")
+    three.git("format-patch", "-q", "-1", "-o", "../patches", "--start-number", "2")
+    three.git("format-patch", "-q", "-1", "-o", "../patches", "v3")
+    three.git("checkout", "-q", "v2")
+    patches = sorted((three.path.parent / "patches").iterdir())
+    three.git("am", *patches, check=False)
+    assert (three.path / ".git/rebase-apply").is_dir()
+    assert names(three) == ["1", "2", "3"]
+    three.git("am", "--abort")
+    assert names(three) == ["1", "2"]
+
+
 def test_a_cherry_pick_brings(three: Repo) -> None:
     three.git("checkout", "-q", "-b", "side", "v1")
     three.git("cherry-pick", "v2")
