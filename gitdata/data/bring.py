@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -314,8 +314,11 @@ def clear_gone(space: Workspace, tracked: dict[str, Tracked], former: Sequence[T
     for path, base in sorted(gone.items()):
         if path in tracked or (space.repo.root / f"{path}.dvc").exists():
             continue  # a pointer that only git's index lacks, as after `git rm --cached`
-        taken = space.find(path, tracked) is not None or space.git.run("--literal-pathspecs", "ls-files", "--", path)
-        if taken or any(other.startswith(path + "/") for other in tracked):
+        rows = space.git.run("--literal-pathspecs", "ls-files", "-z", "--", path).split(b"\0")[:-1]
+        inside = space.find(path, tracked) is not None or any(other.startswith(path + "/") for other in tracked)
+        if rows or inside:
+            if not inside:
+                _clear_beside(space, path, base, {row.decode(errors="surrogateescape") for row in rows})
             space.forget(path)
             continue
         try:
@@ -345,6 +348,19 @@ def _is_kept(space: Workspace, held: Held, base: Base) -> bool:
         if any((entry.path, entry.oid) not in made for entry in held.listing):
             return False
     return (cache.has(base.oid)) and all(cache.has(entry.oid) for entry in held.listing)
+
+
+def _clear_beside(space: Workspace, path: str, base: Base, kept: Collection[str]) -> None:
+    """Where git has files of its own in the folder now: remove, of the data, what is unchanged and in the cache."""
+    cache = space.repo.cache
+    if not base.oid.endswith(".dir") or not cache.has(base.oid):
+        return
+    with suppress(GitdataError):
+        held = space.look(path)
+        made = {(entry.path, entry.oid) for entry in cache.listing(base.oid)}
+        files = [entry for entry in held.listing if (entry.path, entry.oid) in made] if held and held.is_dir else []
+        data = tuple(e for e in files if cache.has(e.oid) and f"{path}/{e.path}" not in kept)
+        _remove(space, path, Held(base.oid, data, 0))
 
 
 def _remove(space: Workspace, path: str, held: Held) -> None:

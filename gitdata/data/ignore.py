@@ -58,14 +58,14 @@ def _has_rules(file: Path) -> bool:
 
 
 def git_ignores(git: Git, path: str) -> bool:
-    return git.call("check-ignore", "--quiet", "--no-index", "--", path).returncode == 0
+    return git.call("check-ignore", "--quiet", "--no-index", "--", f"./{path}").returncode == 0
 
 
 def unshared(git: Git, paths: Sequence[str]) -> list[str]:
     """Those that no ``.gitignore`` has git ignore: rules of this clone or this person help no colleague."""
     if not paths:
         return []
-    names = b"".join(os.fsencode(path) + b"\0" for path in paths)
+    names = b"".join(b"./" + os.fsencode(path) + b"\0" for path in paths)  # else a colon may be magic
     done = git.call("check-ignore", "--verbose", "--non-matching", "--no-index", "-z", "--stdin", input=names)
     words = done.stdout.split(b"\0")
     rules = [os.path.basename(words[at]) for at in range(0, len(words) - 1, 4)]  # noqa: PTH119

@@ -337,3 +337,24 @@ def test_git_commands_that_move_no_pointer_start_no_python(three: Repo) -> None:
         ["reset", "--hard"],
     ):
         assert "gitdata" not in git(*command).stderr
+
+
+def test_data_leaves_a_folder_that_git_keeps_on_the_other_branch(three: Repo, gitdata: Program) -> None:
+    three.git("checkout", "-q", "-b", "text", "empty")
+    three.write("data/by-git", "git")
+    three.git("add", "-f", "data")
+    three.git("commit", "-qm", "git keeps it")
+    three.git("checkout", "-q", "main", check=False)
+    gitdata("checkout")
+    three.git("checkout", "-q", "text")
+    assert names(three) == ["by-git"]
+    assert three.git("status --porcelain") == ""
+
+
+def test_a_name_that_begins_like_a_pathspec_is_kept_out_of_git(repo: Repo, gitdata: Program) -> None:
+    gitdata("init")
+    repo.write(":(top)x", "x")
+    gitdata("add", "./:(top)x")
+    repo.commit("odd")
+    assert repo.git("ls-files").splitlines().count(":(top)x") == 0
+    assert "no .gitignore" not in gitdata("status").stdout
