@@ -327,7 +327,7 @@ def clear_gone(space: Workspace, tracked: dict[str, Tracked], former: Sequence[T
             held = Held("", (), 0)
         if held is None:
             continue  # a person deleted it: should the pointer come back, it stays away
-        if not _is_kept(space, held, base):
+        if not _is_unchanged(space, held, base):
             space.forget(path)
             exclude_output(space.git, space.repo.common_dir, path)
             done.append(Brought(path, "kept", "untracked"))
@@ -338,7 +338,7 @@ def clear_gone(space: Workspace, tracked: dict[str, Tracked], former: Sequence[T
     return done
 
 
-def _is_kept(space: Workspace, held: Held, base: Base) -> bool:
+def _is_unchanged(space: Workspace, held: Held, base: Base) -> bool:
     """Whether all that lies here is what it was made from, and the cache has it."""
     cache = space.repo.cache
     if held.oid != base.oid:
@@ -347,7 +347,7 @@ def _is_kept(space: Workspace, held: Held, base: Base) -> bool:
         made = {(entry.path, entry.oid) for entry in cache.listing(base.oid)}
         if any((entry.path, entry.oid) not in made for entry in held.listing):
             return False
-    return (cache.has(base.oid)) and all(cache.has(entry.oid) for entry in held.listing)
+    return cache.has(base.oid) and all(cache.has(entry.oid) for entry in held.listing)
 
 
 def _clear_beside(space: Workspace, path: str, base: Base, kept: Collection[str]) -> None:
@@ -367,10 +367,10 @@ def _remove(space: Workspace, path: str, held: Held) -> None:
     """Delete exactly the files of the listing, then the folders that are empty: what else lies there stays."""
     full = space.repo.root / path
     if not held.is_dir:
-        full.unlink()
+        full.unlink(missing_ok=True)
         return
     for entry in held.listing:
-        (full / entry.path).unlink()
+        (full / entry.path).unlink(missing_ok=True)
     for folder, _, _ in os.walk(full, topdown=False):
         with suppress(OSError):  # not empty
             Path(folder).rmdir()
